@@ -1,0 +1,410 @@
+/*
+ * kernels.h: how numbers are computed; the only header of kernels/ that
+ * others include.
+ *
+ * A network is described once as a CiGraph (symbolic: layer names, no sizes)
+ * and compiled for one input size, one backend and one set of weights into a
+ * CiPlan. Compiling folds normalisation into weights, fuses conv + bias +
+ * residual + activation, plans one arena by liveness and packs weights.
+ * Running a plan allocates nothing.
+ *
+ * Tensors are NCHW in every description, whatever the layout in memory; the
+ * batch is 1. Boxes are x0, y0, x1, y1, floats, half-open.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_KERNELS_H
+#define CI_KERNELS_H
+
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* ---- errors ---------------------------------------------------------- */
+
+#define CI_ERROR (ci_error_quark ())
+GQuark ci_error_quark (void);
+
+/**
+ * CiError:
+ * @CI_ERROR_IO: a file cannot be opened or read
+ * @CI_ERROR_BAD_FORMAT: a file or tensor contradicts itself or its format
+ * @CI_ERROR_MISSING_TENSOR: the weights lack a tensor, or its shape differs
+ * @CI_ERROR_UNSUPPORTED: correct, but nothing here can do it
+ * @CI_ERROR_INVALID_ARGUMENT: a caller's mistake (zero size, bad option)
+ * @CI_ERROR_OUT_OF_MEMORY: a buffer does not fit into memory
+ * @CI_ERROR_NO_DEVICE: the asked-for device or driver is absent
+ * @CI_ERROR_BACKEND: a foreign library (oneDNN, cuDNN) failed
+ */
+typedef enum
+{
+  CI_ERROR_IO,
+  CI_ERROR_BAD_FORMAT,
+  CI_ERROR_MISSING_TENSOR,
+  CI_ERROR_UNSUPPORTED,
+  CI_ERROR_INVALID_ARGUMENT,
+  CI_ERROR_OUT_OF_MEMORY,
+  CI_ERROR_NO_DEVICE,
+  CI_ERROR_BACKEND,
+} CiError;
+
+/* ---- tensors and weights --------------------------------------------- */
+
+#define CI_MAX_DIMS 5
+
+typedef enum
+{
+  CI_DTYPE_F32,
+  CI_DTYPE_F16,
+  CI_DTYPE_F64,
+  CI_DTYPE_I32,
+  CI_DTYPE_I64,
+  CI_DTYPE_U8,
+} CiDType;
+
+/** Size in bytes of one element. */
+gsize ci_dtype_size (CiDType dtype);
+/** Name as in safetensors headers: "F32", "F16", ... */
+const gchar *ci_dtype_name (CiDType dtype);
+
+/**
+ * CiTensor: a plain, dense, row-major view; never owns @data.
+ */
+typedef struct
+{
+  CiDType dtype;
+  gint n_dims;
+  gint64 dims[CI_MAX_DIMS];
+  gconstpointer data;
+} CiTensor;
+
+/** Number of elements (1 for a scalar). */
+gsize ci_tensor_n_elements (const CiTensor * tensor);
+
+/**
+ * CiWeights: where a plan finds the tensors that a graph names.
+ *
+ * @lookup fills @out with a view that lives as long as the weights do and
+ * returns FALSE if there is no tensor called @name. @id is unique per set of
+ * weights in the process; packed weights are cached under it and shared by
+ * all plans made from it, until ci_weights_forget().
+ */
+typedef struct _CiWeights CiWeights;
+struct _CiWeights
+{
+  gboolean (*lookup) (const CiWeights * weights, const gchar * name,
+      CiTensor * out);
+  gpointer user_data;
+  guint64 id;
+};
+
+/** A fresh value for CiWeights.id. */
+guint64 ci_weights_new_id (void);
+/** Drops the packed copies cached under @id that no plan uses any more. */
+void ci_weights_forget (guint64 id);
+
+/* ---- threads --------------------------------------------------------- */
+
+/**
+ * CiPool: worker threads that wait passively (a short spin, then sleep), so
+ * that decoders and sinks beside us keep their cores.
+ */
+typedef struct _CiPool CiPool;
+typedef void (*CiPoolFunc) (gpointer data, gint task, gint n_tasks);
+
+/** @n_threads counts the caller; 0 = one per core this process may use. */
+CiPool *ci_pool_new (gint n_threads);
+void ci_pool_free (CiPool * pool);
+gint ci_pool_get_n_threads (const CiPool * pool);
+/** Calls @func for every task in [0, @n_tasks), on all threads, and returns
+ * when all are done. One caller at a time; @pool may be NULL (runs inline). */
+void ci_pool_run (CiPool * pool, CiPoolFunc func, gpointer data, gint n_tasks);
+
+/* ---- graph ----------------------------------------------------------- */
+
+typedef struct _CiGraph CiGraph;
+/** A value (edge) of a graph; negative values are never valid. */
+typedef gint CiValue;
+#define CI_NO_VALUE (-1)
+
+typedef enum
+{
+  CI_ACTIVATION_NONE,
+  CI_ACTIVATION_RELU,
+  CI_ACTIVATION_RELU6,
+} CiActivation;
+
+typedef enum
+{
+  CI_RESIZE_NEAREST,            /* floor (dst * in / out) */
+  CI_RESIZE_ALIGNED_BILINEAR,   /* AdelaiDet's aligned_bilinear */
+} CiResizeMode;
+
+CiGraph *ci_graph_new (void);
+void ci_graph_free (CiGraph * graph);
+
+/** The network's input: 1 x @channels x H x W, normalised; one per graph. */
+CiValue ci_graph_input (CiGraph * graph, gint channels);
+
+/**
+ * Convolution with square kernel @kernel, stride @stride, padding @padding and
+ * @groups. Weights `@name.weight` (out_channels x in/groups x k x k), and
+ * `@name.bias` if @bias.
+ */
+CiValue ci_graph_conv (CiGraph * graph, CiValue src, const gchar * name,
+    gint out_channels, gint kernel, gint stride, gint padding, gint groups,
+    gboolean bias);
+/** Inference batch norm, eps 1e-5, with `@name.{weight,bias,running_mean,
+ * running_var}`. */
+CiValue ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name);
+/** Group norm, eps 1e-5, over the whole map, with `@name.{weight,bias}`. */
+CiValue ci_graph_group_norm (CiGraph * graph, CiValue src, const gchar * name,
+    gint groups);
+CiValue ci_graph_activation (CiGraph * graph, CiValue src,
+    CiActivation activation);
+/** Multiplies by the one value of the tensor @name (FCOS' `scales.l.scale`). */
+CiValue ci_graph_scale (CiGraph * graph, CiValue src, const gchar * name);
+CiValue ci_graph_add (CiGraph * graph, CiValue a, CiValue b);
+/** Max pooling; padding never wins. */
+CiValue ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel,
+    gint stride, gint padding);
+/** Upsampling by the integer @factor. */
+CiValue ci_graph_upsample (CiGraph * graph, CiValue src, gint factor,
+    CiResizeMode mode);
+/** Nearest upsampling to exactly the size of @like. */
+CiValue ci_graph_resize_like (CiGraph * graph, CiValue src, CiValue like);
+
+/** One level of an FCOS head: maps of the same H x W. */
+typedef struct
+{
+  CiValue logits;               /* num_classes x H x W */
+  CiValue reg;                  /* 4 x H x W: l, t, r, b >= 0, in strides */
+  CiValue ctr;                  /* 1 x H x W: centre-ness logit */
+  gint stride;
+} CiFcosLevel;
+
+/**
+ * FCOS candidates, box decoding, top-k per level, class-aware NMS and the
+ * final top-k (FCOS section 3; AdelaiDet fcos_outputs.py; SEMANTICS 5, 6).
+ * The thresholds come from CiDetectParams at run time. The result is a
+ * detection list of capacity @capacity, in descending score, boxes in pixels
+ * of the network input, unclipped. @thresh_with_ctr: threshold on cls * ctr
+ * (CondInst) or on cls alone (FCOS).
+ */
+CiValue ci_graph_fcos_detect (CiGraph * graph, const CiFcosLevel * levels,
+    gint n_levels, gint capacity, gboolean thresh_with_ctr);
+
+/**
+ * Convolution `@name.{weight,bias}`, stride 1, evaluated only at the cells of
+ * @detections (the lazy controller, CondInst section 3.1). @srcs has one
+ * feature map per FPN level. Result: capacity x out_channels.
+ */
+CiValue ci_graph_conv_at (CiGraph * graph, const CiValue * srcs, gint n_levels,
+    CiValue detections, const gchar * name, gint out_channels, gint kernel);
+
+typedef struct
+{
+  gint stride;                  /* of the mask features, 8 */
+  gint out_stride;              /* of the grids, 4 (MASK_OUT_STRIDE) */
+  gint channels;                /* hidden width, 8 */
+  gint n_layers;                /* 3 */
+  gboolean rel_coords;
+  gint n_levels;
+  gfloat sizes_of_interest[8];  /* divisor of the coordinates, per level */
+  gboolean full_map;            /* whole map, not only boxes and a margin */
+} CiMaskHeadParams;
+
+/**
+ * CondInst's dynamic mask head (section 3.2; condinst/dynamic_mask_head.py;
+ * SEMANTICS 8): per detection a small conv net, whose weights are the row of
+ * @parameters, over @features and relative coordinates; logits, aligned
+ * upsampling to out_stride, sigmoid. Result: one soft grid per detection.
+ */
+CiValue ci_graph_dynamic_mask_head (CiGraph * graph, CiValue features,
+    CiValue detections, CiValue parameters, const CiMaskHeadParams * params);
+
+/** Gives a value the name under which plans report it ("feat.p3"). */
+void ci_graph_name (CiGraph * graph, CiValue value, const gchar * name);
+/** Named values with @output are kept readable in every plan; the others only
+ * in plans compiled with keep_named. */
+void ci_graph_output (CiGraph * graph, CiValue value, const gchar * name);
+
+/* ---- plan ------------------------------------------------------------ */
+
+typedef struct _CiPlan CiPlan;
+
+typedef enum
+{
+  CI_BACKEND_REF,               /* plain C, unfused: the yardstick */
+  CI_BACKEND_CPU,               /* oneDNN and fused C */
+} CiBackend;
+
+typedef struct
+{
+  CiBackend backend;
+  CiPool *pool;                 /* borrowed; must outlive the plan; NULL = one thread */
+  gint height, width;           /* of the input */
+  gboolean keep_named;          /* keep every named value (for dumps) */
+  gboolean no_fuse;             /* one step per node (for tests) */
+} CiPlanOptions;
+
+/** Thresholds and filters of one run; they may change from run to run. */
+typedef struct
+{
+  gfloat inference_threshold;   /* on cls * ctr (INFERENCE_TH_TEST) */
+  gfloat nms_threshold;         /* IoU (NMS_TH) */
+  gint pre_nms_top_k;           /* per level */
+  gint post_nms_top_k;          /* at most the capacity */
+  const guint8 *classes;        /* num_classes flags, 0 = skip; NULL = all */
+} CiDetectParams;
+
+/** Detections of a plan: arrays of @count entries, descending score. */
+typedef struct
+{
+  gint count;
+  const gfloat *boxes;          /* count x 4, pixels of the network input */
+  const gfloat *scores;         /* sqrt (cls * ctr) */
+  const gint32 *classes;
+  const gint32 *levels;
+  const gint32 *cells;          /* row-major cell in its level */
+  const gfloat *locations;      /* count x 2, x and y, pixels of the input */
+} CiDetections;
+
+/** One soft grid: @width x @height probabilities of mask cells
+ * [@x, @x + @width) x [@y, @y + @height) at out_stride. The values are held as
+ * floats; to 8 bits they go by ci_mask_quantise(). */
+typedef struct
+{
+  gint x, y, width, height;
+  const gfloat *prob;
+} CiMaskGrid;
+
+/** Compiles @graph; @params of the run are given later. @weights must outlive
+ * the plan. NULL and @error on a missing or mis-shaped tensor (named), an
+ * impossible size or a lack of memory. */
+CiPlan *ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
+    const CiPlanOptions * options, GError ** error);
+void ci_plan_free (CiPlan * plan);
+
+/** The planar float input, channels x height x width, to be filled before
+ * every run. */
+gfloat *ci_plan_get_input (CiPlan * plan);
+/** Runs the plan; @params may be NULL if the graph has no fcos_detect. */
+gboolean ci_plan_run (CiPlan * plan, const CiDetectParams * params,
+    GError ** error);
+/** Detections of the last run (empty if the graph has none). */
+void ci_plan_get_detections (const CiPlan * plan, CiDetections * out);
+/** Grid of detection @index of the last run. */
+gboolean ci_plan_get_mask (const CiPlan * plan, gint index, CiMaskGrid * out);
+/** Copies the kept value @name as dense NCHW floats: fills @out (its data is
+ * newly allocated, free with g_free). FALSE if there is no such value. */
+gboolean ci_plan_read (const CiPlan * plan, const gchar * name, CiTensor * out);
+/** Names of the values that ci_plan_read() knows; NULL-terminated, borrowed. */
+const gchar *const *ci_plan_get_names (const CiPlan * plan);
+
+typedef struct
+{
+  gint64 network_ns, decode_ns, masks_ns;       /* of the last run */
+} CiPlanTimes;
+void ci_plan_get_times (const CiPlan * plan, CiPlanTimes * out);
+/** Multiply-adds * 2 of the convolutions, and the arena's size. */
+gdouble ci_plan_get_flops (const CiPlan * plan);
+gsize ci_plan_get_arena_bytes (const CiPlan * plan);
+
+/** Best GFLOP/s of one square single-precision matrix product of size @n over
+ * @repeats, on @pool: the ceiling that bench compares with. */
+gdouble ci_cpu_sgemm_gflops (CiPool * pool, gint n, gint repeats);
+
+/** p * 255 rounded, such that p > 0.5 exactly if the result is >= 128. */
+void ci_mask_quantise (const gfloat * prob, guint8 * dst, gsize n);
+
+/**
+ * Mask bits at the frame's size by the official chain of interpolations
+ * (SEMANTICS 10): probabilities of the whole map at out_stride -> aligned
+ * bilinear to the padded input -> crop to the resized frame -> half-pixel
+ * bilinear to the frame -> > @threshold. @grid must be a full map.
+ * @dst: frame_height x frame_width bytes, 0 or 1.
+ */
+void ci_mask_paste (const CiMaskGrid * grid, gint out_stride,
+    gint resized_width, gint resized_height, gint frame_width,
+    gint frame_height, gfloat threshold, guint8 * dst);
+
+/* ---- pre-processing --------------------------------------------------- */
+
+typedef enum
+{
+  CI_PIXEL_NV12,
+  CI_PIXEL_I420,
+  CI_PIXEL_RGB,
+  CI_PIXEL_BGR,
+  CI_PIXEL_RGBA,                /* alpha, like x, is ignored */
+  CI_PIXEL_BGRA,
+  CI_PIXEL_RGBX,
+  CI_PIXEL_BGRX,
+  CI_PIXEL_GRAY8,
+} CiPixelFormat;
+
+typedef enum
+{
+  CI_YUV_BT601,
+  CI_YUV_BT709,
+  CI_YUV_BT2020,
+} CiYuvMatrix;
+
+/** What a frame looks like; stays the same between frames. */
+typedef struct
+{
+  CiPixelFormat pixel_format;
+  gint width, height;
+  CiYuvMatrix matrix;           /* YUV formats only */
+  gboolean full_range;          /* YUV and GRAY8: 0-255 instead of 16-235 */
+} CiImageFormat;
+
+/** The planes of one frame; borrowed. */
+typedef struct
+{
+  const guint8 *planes[3];
+  gint strides[3];              /* bytes */
+} CiImage;
+
+typedef enum
+{
+  CI_RESIZE_EXACT,              /* 8-bit antialiased, bit-equal to Pillow's */
+  CI_RESIZE_FAST,               /* two taps a direction, no antialiasing */
+} CiResizeQuality;
+
+typedef struct
+{
+  gint resized_width, resized_height;   /* the frame's size in the input */
+  gint padded_width, padded_height;     /* the input; zeros right and below */
+  gboolean rgb;                 /* channel order of the input: RGB, else BGR */
+  gfloat mean[3], std[3];       /* in that order */
+  CiResizeQuality quality;
+} CiPreprocessOptions;
+
+/**
+ * CiPreprocess: frame -> normalised planar float input (SEMANTICS 1):
+ * conversion to 8-bit RGB by the frame's own matrix and range, resize,
+ * (v - mean) / std, zero padding. Tables and scratch are made by new(); run()
+ * allocates nothing.
+ */
+typedef struct _CiPreprocess CiPreprocess;
+
+CiPreprocess *ci_preprocess_new (const CiImageFormat * format,
+    const CiPreprocessOptions * options, GError ** error);
+void ci_preprocess_free (CiPreprocess * pre);
+/** @dst: 3 x padded_height x padded_width floats. @pool may be NULL. */
+void ci_preprocess_run (CiPreprocess * pre, const CiImage * image,
+    gfloat * dst, CiPool * pool);
+/** The resized 8-bit image of the last run, resized_height x resized_width x 3
+ * in the input's channel order (for dumps and tests). */
+const guint8 *ci_preprocess_get_resized (const CiPreprocess * pre);
+
+/** Size of the resized frame for a short side of @min_size and at most
+ * @max_size on the long one (SEMANTICS 1.2; detectron2 ResizeShortestEdge). */
+void ci_resize_shortest_edge (gint width, gint height, gint min_size,
+    gint max_size, gint * out_width, gint * out_height);
+
+G_END_DECLS
+
+#endif /* CI_KERNELS_H */

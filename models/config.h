@@ -1,0 +1,116 @@
+/*
+ * config.h: the hyper-parameters of a model, as its file's JSON describes
+ * them (docs/model-format.md). Names are those of the official configs.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_CONFIG_H
+#define CI_CONFIG_H
+
+#include "models.h"
+
+G_BEGIN_DECLS
+
+#define CI_MAX_LEVELS 8
+
+typedef enum
+{
+  CI_BACKBONE_RESNET,
+  CI_BACKBONE_MOBILENET_V2,
+} CiBackboneType;
+
+typedef enum
+{
+  CI_NORM_NONE,                 /* folded into weights and bias */
+  CI_NORM_BN,                   /* batch norm, frozen or synchronised */
+  CI_NORM_GN,                   /* group norm, 32 groups */
+} CiNorm;
+
+typedef struct
+{
+  gchar *name;                  /* "condinst-light" */
+  gchar *architecture;          /* "condinst" */
+
+  struct
+  {
+    gboolean rgb;               /* channel_order: RGB, else BGR */
+    gfloat pixel_mean[3], pixel_std[3];
+    gint min_size, max_size, size_divisor;
+  } input;
+
+  struct
+  {
+    CiBackboneType type;
+    CiNorm norm;
+    gint depth;                 /* resnet: 18, 34, 50, 101 */
+    gint stem_out_channels, res2_out_channels;
+    gint num_groups, width_per_group;
+    gboolean stride_in_1x1;
+    gfloat width_mult;          /* mobilenet_v2 */
+  } backbone;
+
+  struct
+  {
+    gint out_channels;
+    gboolean output_convs;
+    gint top_levels;            /* 0: P3-P5, 1: P6, 2: P6 and P7 */
+  } fpn;
+
+  struct
+  {
+    gint n_levels;              /* 3 + top_levels */
+    gint strides[CI_MAX_LEVELS];
+    gint num_share_convs, num_cls_convs, num_box_convs;
+    CiNorm norm;
+    gint prediction_kernel;     /* 1 or 3 */
+    gboolean use_scale;
+    gfloat sizes_of_interest[CI_MAX_LEVELS];    /* one per level */
+    gboolean thresh_with_ctr;
+  } fcos;
+
+  struct
+  {
+    gint branch_channels, branch_num_convs, branch_out_channels;
+    CiNorm branch_norm;
+    gint head_channels, head_num_layers;
+    gboolean rel_coords;
+    gint mask_out_stride;
+  } condinst;
+
+  struct
+  {
+    gfloat inference_threshold; /* on cls * ctr */
+    gfloat nms_threshold;
+    gint pre_nms_top_k, post_nms_top_k;
+    gfloat score_threshold;     /* for display, on sqrt (cls * ctr) */
+  } inference;
+
+  gchar **classes;
+  guint n_classes;
+} CiConfig;
+
+/** Parses and checks @json (at most 1 MiB, depth 16); errors name @source, the
+ * key, what was expected and what was found. */
+CiConfig *ci_config_parse (const gchar * json, const gchar * source,
+    GError ** error);
+void ci_config_free (CiConfig * config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiConfig, ci_config_free)
+/** The same as JSON; free with g_free. parse (to_json (c)) gives c. */
+gchar *ci_config_to_json (const CiConfig * config);
+
+/** Channels of a 3-layer dynamic head's parameter vector: weights, then
+ * biases. */
+gint ci_config_n_parameters (const CiConfig * config);
+
+/* model.c, for session.c */
+const CiConfig *ci_model_get_config (const CiModel * model);
+const CiWeights *ci_model_get_weights (const CiModel * model);
+
+/* condinst.c: the network that @config describes. @dense_controller: the
+ * controller's maps `head.L.top` as well (for dumps). */
+CiGraph *ci_condinst_build (const CiConfig * config, gint capacity,
+    gboolean full_map, gboolean dense_controller);
+
+G_END_DECLS
+
+#endif
