@@ -9,6 +9,7 @@
 
 #include <gst/gst.h>
 #include <gst/video/video.h>
+#include <gst/instancemask/instancemask-prelude.h>
 
 G_BEGIN_DECLS
 
@@ -72,6 +73,139 @@ struct _GstInstanceMask
   GBytes *grid;
   gfloat offset_x, offset_y, scale_x, scale_y;
 };
+
+#define GST_TYPE_INSTANCE_MASK (gst_instance_mask_get_type ())
+
+GST_INSTANCE_MASK_API
+GType gst_instance_mask_get_type (void);
+
+GST_INSTANCE_MASK_API
+GstInstanceMask *gst_instance_mask_new (void);
+
+GST_INSTANCE_MASK_API
+GstInstanceMask *gst_instance_mask_copy (const GstInstanceMask * mask);
+
+GST_INSTANCE_MASK_API
+void gst_instance_mask_free (GstInstanceMask * mask);
+
+GST_INSTANCE_MASK_API
+const gchar *gst_instance_mask_get_label (const GstInstanceMask * mask);
+
+GST_INSTANCE_MASK_API
+void gst_instance_mask_set_label (GstInstanceMask * mask, const gchar * label);
+
+GST_INSTANCE_MASK_API
+gboolean gst_instance_mask_set_grid (GstInstanceMask * mask, GBytes * grid,
+    gsize offset, gsize stride, guint width, guint height);
+
+GST_INSTANCE_MASK_API
+void gst_instance_mask_transform (GstInstanceMask * mask, gfloat scale_x,
+    gfloat scale_y, gfloat offset_x, gfloat offset_y);
+
+GST_INSTANCE_MASK_API
+gboolean gst_instance_mask_clip (GstInstanceMask * mask, guint frame_width,
+    guint frame_height);
+
+/* Pixels */
+
+GST_INSTANCE_MASK_API
+gboolean gst_instance_mask_get_extents (const GstInstanceMask * mask,
+    gint * x, gint * y, gint * width, gint * height);
+
+GST_INSTANCE_MASK_API
+void gst_instance_mask_render_a8 (const GstInstanceMask * mask, gint x, gint y,
+    guint width, guint height, guint8 threshold, guint8 * data, gsize stride);
+
+GST_INSTANCE_MASK_API
+void gst_instance_mask_render_bits (const GstInstanceMask * mask, gint x,
+    gint y, guint width, guint height, guint8 threshold, guint8 * data,
+    gsize stride);
+
+GST_INSTANCE_MASK_API
+GBytes *gst_instance_mask_render_bytes (const GstInstanceMask * mask, gint x,
+    gint y, guint width, guint height, guint8 threshold);
+
+GST_INSTANCE_MASK_API
+guint64 gst_instance_mask_get_area (const GstInstanceMask * mask,
+    guint frame_width, guint frame_height, guint8 threshold);
+
+GST_INSTANCE_MASK_API
+gboolean gst_instance_mask_get_bounding_rect (const GstInstanceMask * mask,
+    guint frame_width, guint frame_height, guint8 threshold, gint * x,
+    gint * y, gint * width, gint * height);
+
+GST_INSTANCE_MASK_API
+gdouble gst_instance_mask_iou (const GstInstanceMask * a,
+    const GstInstanceMask * b, guint8 threshold);
+
+/* COCO run lengths */
+
+GST_INSTANCE_MASK_API
+guint32 *gst_instance_mask_to_rle (const GstInstanceMask * mask,
+    guint frame_width, guint frame_height, guint8 threshold, gsize * n_counts);
+
+GST_INSTANCE_MASK_API
+gchar *gst_instance_mask_to_rle_string (const GstInstanceMask * mask,
+    guint frame_width, guint frame_height, guint8 threshold);
+
+GST_INSTANCE_MASK_API
+guint32 *gst_instance_mask_rle_from_a8 (const guint8 * data, guint width,
+    guint height, gsize stride, gsize * n_counts);
+
+GST_INSTANCE_MASK_API
+gboolean gst_instance_mask_rle_to_a8 (const guint32 * counts, gsize n_counts,
+    guint width, guint height, guint8 * data, gsize stride);
+
+GST_INSTANCE_MASK_API
+gchar *gst_instance_mask_rle_to_string (const guint32 * counts,
+    gsize n_counts);
+
+GST_INSTANCE_MASK_API
+guint32 *gst_instance_mask_rle_from_string (const gchar * string,
+    gsize * n_counts);
+
+/* Polygons */
+
+/**
+ * GstInstanceMaskRing:
+ * @n_points: number of corners
+ * @points: (array) (not nullable): @n_points pairs of x and y in pixels of
+ *   the frame; the last corner is joined to the first
+ * @is_hole: whether the ring bounds a hole; a hole follows the outer ring of
+ *   the part that it lies in
+ *
+ * A closed line around a part of a mask. Outer rings go clockwise on the
+ * screen, holes counter-clockwise.
+ */
+typedef struct
+{
+  guint n_points;
+  gfloat *points;
+  gboolean is_hole;
+} GstInstanceMaskRing;
+
+#define GST_TYPE_INSTANCE_MASK_RING (gst_instance_mask_ring_get_type ())
+
+GST_INSTANCE_MASK_API
+GType gst_instance_mask_ring_get_type (void);
+
+GST_INSTANCE_MASK_API
+GstInstanceMaskRing *gst_instance_mask_ring_copy (
+    const GstInstanceMaskRing * ring);
+
+GST_INSTANCE_MASK_API
+void gst_instance_mask_ring_free (GstInstanceMaskRing * ring);
+
+GST_INSTANCE_MASK_API
+gfloat *gst_instance_mask_ring_get_points (const GstInstanceMaskRing * ring,
+    gsize * n_values);
+
+GST_INSTANCE_MASK_API
+GPtrArray *gst_instance_mask_to_polygons (const GstInstanceMask * mask,
+    guint8 threshold, gfloat tolerance);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GstInstanceMask, gst_instance_mask_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (GstInstanceMaskRing, gst_instance_mask_ring_free)
 
 G_END_DECLS
 
