@@ -171,9 +171,6 @@ CiValue ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel,
 /** Upsampling by the integer @factor. */
 CiValue ci_graph_upsample (CiGraph * graph, CiValue src, gint factor,
     CiResizeMode mode);
-/** Nearest upsampling to exactly the size of @like. */
-CiValue ci_graph_resize_like (CiGraph * graph, CiValue src, CiValue like);
-
 /** One level of an FCOS head: maps of the same H x W. */
 typedef struct
 {
@@ -229,6 +226,13 @@ void ci_graph_name (CiGraph * graph, CiValue value, const gchar * name);
  * in plans compiled with keep_named. */
 void ci_graph_output (CiGraph * graph, CiValue value, const gchar * name);
 
+/** Calls @func for the name and shape of every tensor that @graph needs; each
+ * name once. */
+typedef void (*CiTensorFunc) (const gchar * name, gint n_dims,
+    const gint64 * dims, gpointer user_data);
+void ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
+    gpointer user_data);
+
 /* ---- plan ------------------------------------------------------------ */
 
 typedef struct _CiPlan CiPlan;
@@ -252,7 +256,7 @@ typedef struct
 typedef struct
 {
   gfloat inference_threshold;   /* on cls * ctr (INFERENCE_TH_TEST) */
-  gfloat nms_threshold;         /* IoU (NMS_TH) */
+  gdouble nms_threshold;        /* IoU (NMS_TH) */
   gint pre_nms_top_k;           /* per level */
   gint post_nms_top_k;          /* at most the capacity */
   const guint8 *classes;        /* num_classes flags, 0 = skip; NULL = all */

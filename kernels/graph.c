@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "graph.h"
+
+#include <string.h>
+
+gsize
+ci_dtype_size (CiDType dtype)
+{
+  static const guint8 sizes[] = { 4, 2, 8, 4, 8, 1 };
+
+  return sizes[dtype];
+}
+
+const gchar *
+ci_dtype_name (CiDType dtype)
+{
+  static const gchar *const names[] =
+      { "F32", "F16", "F64", "I32", "I64", "U8" };
+
+  return names[dtype];
+}
+
+gsize
+ci_tensor_n_elements (const CiTensor * tensor)
+{
+  gsize n = 1;
+
+  for (gint i = 0; i < tensor->n_dims; i++)
+    n *= tensor->dims[i];
+  return n;
+}
+
+static void
+node_free (CiNode * node)
+{
+  g_free (node->srcs);
+  g_free (node->name);
+  g_free (node->norm_name);
+  g_free (node->scale_name);
+  g_free (node->value_name);
+  g_free (node);
+}
+
+CiGraph *
+ci_graph_new (void)
+{
+  CiGraph *graph = g_new0 (CiGraph, 1);
+
+  graph->nodes = g_ptr_array_new_with_free_func ((GDestroyNotify) node_free);
+  return graph;
+}
+
+void
+ci_graph_free (CiGraph * graph)
+{
+  if (!graph)
+    return;
+  g_ptr_array_unref (graph->nodes);
+  g_free (graph);
+}
+
+CiGraph *
+ci_graph_copy (const CiGraph * graph)
+{
+  CiGraph *copy = ci_graph_new ();
+
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    const CiNode *from = ci_graph_node (graph, i);
+    CiNode *to = g_memdup2 (from, sizeof (CiNode));
+
+    to->srcs = g_memdup2 (from->srcs, from->n_srcs * sizeof (CiValue));
+    to->name = g_strdup (from->name);
+    to->norm_name = g_strdup (from->norm_name);
+    to->scale_name = g_strdup (from->scale_name);
+    to->value_name = g_strdup (from->value_name);
+    g_ptr_array_add (copy->nodes, to);
+  }
+  return copy;
+}
+
+const gchar *
+ci_op_name (CiOp op)
+{
+  static const gchar *const names[] = { "none", "input", "conv", "batch_norm",
+    "group_norm", "activation", "scale", "add", "max_pool", "upsample",
+    "fcos_detect", "conv_at", "mask_head"
+  };
+
+  return names[op];
+}
+
+static CiNode *
+add_node (CiGraph * graph, CiOp op, CiKind kind, const CiValue * srcs,
+    gint n_srcs, const gchar * name, CiValue * value)
+{
+  CiNode *node = g_new0 (CiNode, 1);
+
+  for (gint i = 0; i < n_srcs; i++)
+    g_assert (srcs[i] >= 0 && srcs[i] < (gint) graph->nodes->len);
+  node->op = op;
+  node->kind = kind;
+  node->n_srcs = n_srcs;
+  node->srcs = g_memdup2 (srcs, n_srcs * sizeof (CiValue));
+  node->name = g_strdup (name);
+  node->residual = CI_NO_VALUE;
+  *value = graph->nodes->len;
+  g_ptr_array_add (graph->nodes, node);
+  return node;
+}
+
+/* A node over one map, with as many channels. */
+static CiNode *
+add_map_node (CiGraph * graph, CiOp op, CiValue src, const gchar * name,
+    CiValue * value)
+{
+  CiNode *node = add_node (graph, op, CI_KIND_MAP, &src, 1, name, value);
+
+  g_assert (ci_graph_node (graph, src)->kind == CI_KIND_MAP);
+  node->channels = ci_graph_node (graph, src)->channels;
+  return node;
+}
+
+CiValue
+ci_graph_input (CiGraph * graph, gint channels)
+{
+  CiValue value;
+
+  add_node (graph, CI_OP_INPUT, CI_KIND_MAP, NULL, 0, NULL,
+      &value)->channels = channels;
+  return value;
+}
+
+CiValue
+ci_graph_conv (CiGraph * graph, CiValue src, const gchar * name,
+    gint out_channels, gint kernel, gint stride, gint padding, gint groups,
+    gboolean bias)
+{
+  CiValue value;
+  CiNode *node = add_map_node (graph, CI_OP_CONV, src, name, &value);
+
+  g_assert (node->channels % groups == 0 && out_channels % groups == 0);
+  node->channels = out_channels;
+  node->kernel = kernel;
+  node->stride = stride;
+  node->padding = padding;
+  node->groups = groups;
+  node->bias = bias;
+  return value;
+}
+
+CiValue
+ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name)
+{
+  CiValue value;
+
+  add_map_node (graph, CI_OP_BATCH_NORM, src, name, &value);
+  return value;
+}
+
+CiValue
+ci_graph_group_norm (CiGraph * graph, CiValue src, const gchar * name,
+    gint groups)
+{
+  CiValue value;
+  CiNode *node = add_map_node (graph, CI_OP_GROUP_NORM, src, name, &value);
+
+  g_assert (node->channels % groups == 0);
+  node->groups = groups;
+  return value;
+}
+
+CiValue
+ci_graph_activation (CiGraph * graph, CiValue src, CiActivation activation)
+{
+  CiValue value;
+
+  add_map_node (graph, CI_OP_ACTIVATION, src, NULL,
+      &value)->activation = activation;
+  return value;
+}
+
+CiValue
+ci_graph_scale (CiGraph * graph, CiValue src, const gchar * name)
+{
+  CiValue value;
+
+  add_map_node (graph, CI_OP_SCALE, src, name, &value);
+  return value;
+}
+
+CiValue
+ci_graph_add (CiGraph * graph, CiValue a, CiValue b)
+{
+  CiValue srcs[2] = { a, b }, value;
+  CiNode *node = add_node (graph, CI_OP_ADD, CI_KIND_MAP, srcs, 2, NULL,
+      &value);
+
+  node->channels = ci_graph_node (graph, a)->channels;
+  g_assert (node->channels == ci_graph_node (graph, b)->channels);
+  return value;
+}
+
+CiValue
+ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel, gint stride,
+    gint padding)
+{
+  CiValue value;
+  CiNode *node = add_map_node (graph, CI_OP_MAX_POOL, src, NULL, &value);
+
+  node->kernel = kernel;
+  node->stride = stride;
+  node->padding = padding;
+  return value;
+}
+
+CiValue
+ci_graph_upsample (CiGraph * graph, CiValue src, gint factor, CiResizeMode mode)
+{
+  CiValue value;
+  CiNode *node = add_map_node (graph, CI_OP_UPSAMPLE, src, NULL, &value);
+
+  node->stride = factor;
+  node->resize_mode = mode;
+  return value;
+}
+
+CiValue
+ci_graph_fcos_detect (CiGraph * graph, const CiFcosLevel * levels,
+    gint n_levels, gint capacity, gboolean thresh_with_ctr)
+{
+  CiValue srcs[24], value;
+  CiNode *node;
+
+  g_assert (n_levels >= 1 && n_levels <= 8 && capacity >= 1);
+  for (gint i = 0; i < n_levels; i++) {
+    srcs[3 * i] = levels[i].logits;
+    srcs[3 * i + 1] = levels[i].reg;
+    srcs[3 * i + 2] = levels[i].ctr;
+  }
+  node = add_node (graph, CI_OP_FCOS_DETECT, CI_KIND_DETECTIONS, srcs,
+      3 * n_levels, NULL, &value);
+  node->channels = ci_graph_node (graph, srcs[0])->channels;
+  node->capacity = capacity;
+  node->n_levels = n_levels;
+  node->thresh_with_ctr = thresh_with_ctr;
+  for (gint i = 0; i < n_levels; i++)
+    node->strides[i] = levels[i].stride;
+  return value;
+}
+
+CiValue
+ci_graph_conv_at (CiGraph * graph, const CiValue * srcs, gint n_levels,
+    CiValue detections, const gchar * name, gint out_channels, gint kernel)
+{
+  CiValue all[9], value;
+  CiNode *node;
+
+  g_assert (n_levels >= 1 && n_levels <= 8);
+  memcpy (all, srcs, n_levels * sizeof (CiValue));
+  all[n_levels] = detections;
+  node = add_node (graph, CI_OP_CONV_AT, CI_KIND_ROWS, all, n_levels + 1,
+      name, &value);
+  node->channels = out_channels;
+  node->kernel = kernel;
+  node->n_levels = n_levels;
+  node->capacity = ci_graph_node (graph, detections)->capacity;
+  return value;
+}
+
+CiValue
+ci_graph_dynamic_mask_head (CiGraph * graph, CiValue features,
+    CiValue detections, CiValue parameters, const CiMaskHeadParams * params)
+{
+  CiValue srcs[3] = { features, detections, parameters }, value;
+  CiNode *node = add_node (graph, CI_OP_MASK_HEAD, CI_KIND_MASKS, srcs, 3,
+      NULL, &value);
+
+  g_assert (params->n_layers >= 1 && params->stride % params->out_stride == 0);
+  node->mask = *params;
+  node->capacity = ci_graph_node (graph, detections)->capacity;
+  return value;
+}
+
+void
+ci_graph_name (CiGraph * graph, CiValue value, const gchar * name)
+{
+  CiNode *node = ci_graph_node (graph, value);
+
+  g_free (node->value_name);
+  node->value_name = g_strdup (name);
+}
+
+void
+ci_graph_output (CiGraph * graph, CiValue value, const gchar * name)
+{
+  ci_graph_name (graph, value, name);
+  ci_graph_node (graph, value)->is_output = TRUE;
+}
+
+typedef struct
+{
+  GHashTable *seen;
+  CiTensorFunc func;
+  gpointer user_data;
+} Foreach;
+
+static void
+report (Foreach * f, const gchar * prefix, const gchar * suffix, gint n_dims,
+    const gint64 * dims)
+{
+  gchar *name = g_strconcat (prefix, suffix, NULL);
+
+  /* weights shared by several levels are one tensor */
+  if (!g_hash_table_contains (f->seen, name))
+    f->func (name, n_dims, dims, f->user_data);
+  g_hash_table_add (f->seen, name);
+}
+
+void
+ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
+    gpointer user_data)
+{
+  Foreach f = { g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL),
+    func, user_data
+  };
+
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    const CiNode *node = ci_graph_node (graph, i);
+    const gint64 c = node->channels, one = 1;
+
+    switch (node->op) {
+      case CI_OP_CONV:
+      case CI_OP_CONV_AT:{
+        gint64 in = ci_graph_node (graph, node->srcs[0])->channels;
+        gint64 dims[4] = { c, in / MAX (node->groups, 1), node->kernel,
+          node->kernel
+        };
+
+        report (&f, node->name, ".weight", 4, dims);
+        if (node->bias || node->op == CI_OP_CONV_AT)
+          report (&f, node->name, ".bias", 1, &c);
+        break;
+      }
+      case CI_OP_BATCH_NORM:
+      case CI_OP_GROUP_NORM:
+        report (&f, node->name, ".weight", 1, &c);
+        report (&f, node->name, ".bias", 1, &c);
+        if (node->op == CI_OP_BATCH_NORM) {
+          report (&f, node->name, ".running_mean", 1, &c);
+          report (&f, node->name, ".running_var", 1, &c);
+        }
+        break;
+      case CI_OP_SCALE:
+        report (&f, node->name, "", 1, &one);
+        break;
+      default:
+        break;
+    }
+  }
+  g_hash_table_unref (f.seen);
+}
+
+gboolean
+ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
+    GError ** error)
+{
+  for (guint i = 0; i < graph->nodes->len; i++) {
+    const CiNode *node = ci_graph_node (graph, i);
+    gint *out = hw + 2 * i, *in;
+
+    out[0] = out[1] = 0;
+    if (node->op == CI_OP_INPUT) {
+      out[0] = height;
+      out[1] = width;
+    }
+    if (node->kind != CI_KIND_MAP || !node->n_srcs)
+      continue;
+    in = hw + 2 * node->srcs[0];
+    for (gint k = 0; k < 2; k++) {
+      switch (node->op) {
+        case CI_OP_CONV:
+        case CI_OP_MAX_POOL:{
+          gint span = in[k] + 2 * node->padding - node->kernel;
+
+          out[k] = span < 0 ? 0 : span / node->stride + 1;
+          break;
+        }
+        case CI_OP_UPSAMPLE:
+          out[k] = in[k] * node->stride;
+          break;
+        default:
+          out[k] = in[k];
+      }
+    }
+    if (out[0] < 1 || out[1] < 1) {
+      g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+          "an input of %dx%d is too small for %s %s", width, height,
+          ci_op_name (node->op), node->name ? node->name : "");
+      return FALSE;
+    }
+    if (node->op == CI_OP_ADD) {
+      const gint *b = hw + 2 * node->srcs[1];
+
+      if (b[0] != out[0] || b[1] != out[1]) {
+        g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+            "an input of %dx%d makes maps of %dx%d and %dx%d that have to be "
+            "added; its sides must be multiples of the largest stride that is "
+            "upsampled again", width, height, out[1], out[0], b[1], b[0]);
+        return FALSE;
+      }
+    }
+  }
+  return TRUE;
+}
+
+/* ---- fusion ----------------------------------------------------------- */
+
+/* @node becomes what @from was (its only user), which disappears. */
+static void
+take_over (CiNode * node, CiNode * from)
+{
+  CiNode old = *node;
+
+  *node = *from;
+  node->value_name = old.value_name;
+  node->is_output = old.is_output;
+  g_free (old.srcs);
+  g_free (old.name);
+  g_free (from->value_name);
+  memset (from, 0, sizeof (*from));
+  from->residual = CI_NO_VALUE;
+}
+
+void
+ci_graph_fuse (CiGraph * graph, const gboolean * keep)
+{
+  gint n = graph->nodes->len;
+  gint *uses = g_new0 (gint, n);
+
+  for (gint i = 0; i < n; i++) {
+    const CiNode *node = ci_graph_node (graph, i);
+
+    for (gint k = 0; k < node->n_srcs; k++)
+      uses[node->srcs[k]]++;
+  }
+
+  for (gint i = 0; i < n; i++) {
+    CiNode *node = ci_graph_node (graph, i);
+    gint n_srcs = node->op == CI_OP_ADD ? 2 : 1;
+
+    for (gint k = 0; k < n_srcs && k < node->n_srcs; k++) {
+      CiValue src = node->srcs[k];
+      CiNode *from = ci_graph_node (graph, src);
+      gboolean plain = from->activation == CI_ACTIVATION_NONE
+          && from->residual == CI_NO_VALUE;
+      gchar *name;
+
+      if (uses[src] != 1 || keep[src])
+        continue;
+
+      if (node->op == CI_OP_BATCH_NORM && from->op == CI_OP_CONV && plain
+          && !from->norm_name && !from->scale_name) {
+        name = g_strdup (node->name);
+        take_over (node, from);
+        node->norm_name = name;
+      } else if (node->op == CI_OP_SCALE && from->op == CI_OP_CONV && plain
+          && !from->scale_name) {
+        name = g_strdup (node->name);
+        take_over (node, from);
+        node->scale_name = name;
+      } else if (node->op == CI_OP_ACTIVATION
+          && from->activation == CI_ACTIVATION_NONE
+          && (from->op == CI_OP_CONV || from->op == CI_OP_GROUP_NORM)) {
+        CiActivation activation = node->activation;
+
+        take_over (node, from);
+        node->activation = activation;
+      } else if (node->op == CI_OP_ADD && plain
+          && node->srcs[0] != node->srcs[1]
+          && (from->op == CI_OP_CONV || from->op == CI_OP_UPSAMPLE)) {
+        CiValue residual = node->srcs[1 - k];
+
+        /* a convolution adds for nothing, an upsampling nearly so: prefer
+         * the former */
+        if (from->op == CI_OP_UPSAMPLE && k == 0) {
+          CiNode *other = ci_graph_node (graph, residual);
+
+          if (other->op == CI_OP_CONV && uses[residual] == 1 && !keep[residual]
+              && other->activation == CI_ACTIVATION_NONE
+              && other->residual == CI_NO_VALUE)
+            continue;
+        }
+        take_over (node, from);
+        node->residual = residual;
+      } else {
+        continue;
+      }
+      break;
+    }
+  }
+  g_free (uses);
+}

@@ -1,0 +1,95 @@
+/*
+ * graph.h: inside of a CiGraph; private to kernels/.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_GRAPH_H
+#define CI_GRAPH_H
+
+#include "kernels.h"
+
+G_BEGIN_DECLS
+
+typedef enum
+{
+  CI_OP_NONE,                   /* fused into another node */
+  CI_OP_INPUT,
+  CI_OP_CONV,
+  CI_OP_BATCH_NORM,
+  CI_OP_GROUP_NORM,
+  CI_OP_ACTIVATION,
+  CI_OP_SCALE,
+  CI_OP_ADD,
+  CI_OP_MAX_POOL,
+  CI_OP_UPSAMPLE,
+  CI_OP_FCOS_DETECT,
+  CI_OP_CONV_AT,
+  CI_OP_MASK_HEAD,
+} CiOp;
+
+typedef enum
+{
+  CI_KIND_MAP,                  /* channels x height x width */
+  CI_KIND_DETECTIONS,           /* at most capacity */
+  CI_KIND_ROWS,                 /* capacity x channels */
+  CI_KIND_MASKS,                /* capacity grids */
+} CiKind;
+
+/* A node has one result, whose CiValue is the node's index. */
+typedef struct
+{
+  CiOp op;
+  CiKind kind;
+  gint n_srcs;
+  CiValue *srcs;
+  gchar *name;                  /* prefix of its tensors */
+
+  gint channels;                /* of the result */
+  gint kernel, stride, padding, groups;
+  gboolean bias;
+  CiActivation activation;
+  CiResizeMode resize_mode;     /* upsample: factor = stride */
+
+  /* conv: what fusion folded into the weights; prefixes of tensors */
+  gchar *norm_name, *scale_name;
+  /* conv and upsample: added before the activation, or CI_NO_VALUE */
+  CiValue residual;
+
+  gint capacity;
+  gboolean thresh_with_ctr;
+  gint n_levels;
+  gint strides[8];
+  CiMaskHeadParams mask;
+
+  gchar *value_name;
+  gboolean is_output;
+} CiNode;
+
+struct _CiGraph
+{
+  GPtrArray *nodes;             /* CiNode */
+};
+
+static inline CiNode *
+ci_graph_node (const CiGraph * graph, CiValue value)
+{
+  return g_ptr_array_index (graph->nodes, value);
+}
+
+/* A deep copy, for the plan compiler to rewrite. */
+CiGraph *ci_graph_copy (const CiGraph * graph);
+
+const gchar *ci_op_name (CiOp op);
+
+/* Height and width of every map for an input of @height x @width; @hw has two
+ * entries per node. */
+gboolean ci_graph_infer (const CiGraph * graph, gint height, gint width,
+    gint * hw, GError ** error);
+
+/* Fuses normalisation, scales, residual additions and activations into the
+ * nodes before them. @keep: values that have to stay readable, per node. */
+void ci_graph_fuse (CiGraph * graph, const gboolean * keep);
+
+G_END_DECLS
+
+#endif

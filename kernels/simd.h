@@ -1,0 +1,89 @@
+/*
+ * simd.h: vectors of eight floats that any compiler can build, and functions
+ * built for several CPUs, chosen when the program starts; private to kernels/.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_SIMD_H
+#define CI_SIMD_H
+
+#include <glib.h>
+
+typedef float CiV8 __attribute__ ((vector_size (32), aligned (32)));
+typedef float CiV8u __attribute__ ((vector_size (32), aligned (4)));
+typedef gint32 CiV8i __attribute__ ((vector_size (32), aligned (32)));
+
+/* Functions that take or return CiV8 must be inlined: without AVX there is no
+ * common calling convention for them. */
+#define CI_INLINE static inline __attribute__ ((always_inline))
+
+/* Sanitizers instrument the resolvers, which run too early for them. */
+#if defined (__SANITIZE_ADDRESS__) || defined (__SANITIZE_THREAD__)
+# define CI_SANITIZED 1
+#elif defined (__has_feature)
+# if __has_feature (address_sanitizer) || __has_feature (thread_sanitizer) \
+    || __has_feature (undefined_behavior_sanitizer)
+#  define CI_SANITIZED 1
+# endif
+#endif
+
+#if defined (__x86_64__) && defined (__linux__) && !defined (CI_SANITIZED) \
+    && defined (__GNUC__) && !defined (__clang__)
+# define CI_MULTIVERSION \
+    __attribute__ ((target_clones ("arch=haswell", "default")))
+#else
+# define CI_MULTIVERSION
+#endif
+
+CI_INLINE CiV8
+ci_v8_set1 (gfloat x)
+{
+  return (CiV8) { x, x, x, x, x, x, x, x };
+}
+
+CI_INLINE CiV8
+ci_v8_select (CiV8i mask, CiV8 a, CiV8 b)
+{
+  return (CiV8) ((mask & (CiV8i) a) | (~mask & (CiV8i) b));
+}
+
+CI_INLINE CiV8
+ci_v8_max (CiV8 a, CiV8 b)
+{
+  return ci_v8_select (a > b, a, b);
+}
+
+CI_INLINE CiV8
+ci_v8_min (CiV8 a, CiV8 b)
+{
+  return ci_v8_select (a < b, a, b);
+}
+
+/* 1 / (1 + exp (-x)); relative error about 2e-7. exp by reduction to
+ * [-ln 2 / 2, ln 2 / 2] and a Taylor polynomial of degree 7. */
+CI_INLINE CiV8
+ci_v8_sigmoid (CiV8 x)
+{
+  const CiV8 one = ci_v8_set1 (1.0f);
+  CiV8 t = ci_v8_min (ci_v8_max (-x, ci_v8_set1 (-87.0f)), ci_v8_set1 (87.0f));
+  CiV8 k = t * ci_v8_set1 (1.44269504f), r, p;
+  CiV8i n;
+
+  /* round to nearest by adding and taking away 1.5 * 2^23 */
+  k = (k + ci_v8_set1 (12582912.0f)) - ci_v8_set1 (12582912.0f);
+  n = __builtin_convertvector (k, CiV8i);
+  r = t - k * ci_v8_set1 (0.693359375f);
+  r = r + k * ci_v8_set1 (2.12194440e-4f);
+  p = ci_v8_set1 (1.0f / 5040);
+  p = p * r + ci_v8_set1 (1.0f / 720);
+  p = p * r + ci_v8_set1 (1.0f / 120);
+  p = p * r + ci_v8_set1 (1.0f / 24);
+  p = p * r + ci_v8_set1 (1.0f / 6);
+  p = p * r + ci_v8_set1 (0.5f);
+  p = p * r + one;
+  p = p * r + one;
+  p = p * (CiV8) ((n + 127) << 23);
+  return one / (one + p);
+}
+
+#endif
