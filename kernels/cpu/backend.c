@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cpu.h"
+
+static gboolean
+prepare (CiPlan * plan, CiStep * step, GError ** error)
+{
+  switch (step->node->op) {
+    case CI_OP_INPUT:
+      return ci_cpu_prepare_pack (plan, step, error);
+    case CI_OP_CONV:
+      return ci_cpu_prepare_conv (plan, step, error);
+    case CI_OP_GROUP_NORM:
+      return ci_cpu_prepare_group_norm (plan, step, error);
+    case CI_OP_BATCH_NORM:
+    case CI_OP_ACTIVATION:
+    case CI_OP_SCALE:
+    case CI_OP_ADD:
+      return ci_cpu_prepare_affine (plan, step, error);
+    case CI_OP_MAX_POOL:
+      return ci_cpu_prepare_max_pool (plan, step, error);
+    case CI_OP_UPSAMPLE:
+      return ci_cpu_prepare_upsample (plan, step, error);
+    case CI_OP_FCOS_DETECT:
+      return ci_cpu_prepare_fcos_detect (plan, step, error);
+    case CI_OP_CONV_AT:
+      return ci_cpu_prepare_conv_at (plan, step, error);
+    case CI_OP_MASK_HEAD:
+      return ci_cpu_prepare_mask_head (plan, step, error);
+    case CI_OP_NONE:
+      break;
+  }
+  g_return_val_if_reached (FALSE);
+}
+
+const CiBackendFuncs ci_backend_cpu = { "cpu", CI_BLOCK, prepare,
+  ci_dnnl_begin, ci_dnnl_end
+};

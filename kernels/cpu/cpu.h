@@ -1,0 +1,52 @@
+/*
+ * cpu.h: the CPU backend's parts; private to kernels/cpu. Maps lie in memory
+ * as [c / 8][h][w][8].
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_CPU_H
+#define CI_CPU_H
+
+#include "../plan.h"
+
+G_BEGIN_DECLS
+
+#define CI_BLOCK 8
+
+/* Each makes one kind of step ready to run. */
+gboolean ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_cpu_prepare_max_pool (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_affine (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_cpu_prepare_upsample (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_pack (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_cpu_prepare_fcos_detect (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step,
+    GError ** error);
+
+/* oneDNN's own threads stay out of the way: one thread per call, the pool
+ * gives each of its threads a slice. begin() returns what end() restores. */
+gint ci_dnnl_begin (void);
+void ci_dnnl_end (gint saved);
+
+static inline gint
+ci_map_blocks (const CiMap * map)
+{
+  return (map->c + CI_BLOCK - 1) / CI_BLOCK;
+}
+
+static inline gfloat *
+ci_map_block (const CiMap * map, gint block)
+{
+  return map->data + (gsize) block * map->h * map->w * CI_BLOCK;
+}
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,602 @@
+/*
+ * dnnl.c: every call of oneDNN: convolutions and the matrix product that they
+ * are measured by. oneDNN 2.x (Debian 12) and 3.x (Debian 13) differ in how
+ * descriptors are made; the functions named make_... are where it shows.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <oneapi/dnnl/dnnl.h>
+
+#define V3 (DNNL_VERSION_MAJOR >= 3)
+#if V3
+typedef dnnl_memory_desc_t Desc;
+#else
+typedef dnnl_memory_desc_t *Desc;
+#endif
+
+/* libgomp's; oneDNN brings it. The header would ask for -fopenmp. */
+extern void omp_set_num_threads (int);
+extern int omp_get_max_threads (void);
+
+gint
+ci_dnnl_begin (void)
+{
+  gint saved = omp_get_max_threads ();
+
+  omp_set_num_threads (1);
+  return saved;
+}
+
+void
+ci_dnnl_end (gint saved)
+{
+  omp_set_num_threads (saved);
+}
+
+static dnnl_engine_t
+get_engine (void)
+{
+  static gsize once;
+  static dnnl_engine_t engine;
+
+  if (g_once_init_enter (&once)) {
+    if (dnnl_engine_create (&engine, dnnl_cpu, 0) != dnnl_success)
+      engine = NULL;
+    g_once_init_leave (&once, 1);
+  }
+  return engine;
+}
+
+/* ---- descriptors ------------------------------------------------------ */
+
+static dnnl_status_t
+make_desc (Desc * desc, gint n_dims, const dnnl_dim_t * dims,
+    dnnl_format_tag_t tag)
+{
+#if V3
+  return dnnl_memory_desc_create_with_tag (desc, n_dims, dims, dnnl_f32, tag);
+#else
+  *desc = g_new0 (dnnl_memory_desc_t, 1);
+  return dnnl_memory_desc_init_by_tag (*desc, n_dims, dims, dnnl_f32, tag);
+#endif
+}
+
+static void
+free_desc (Desc * desc)
+{
+  if (*desc) {
+#if V3
+    dnnl_memory_desc_destroy (*desc);
+#else
+    g_free (*desc);
+#endif
+  }
+  *desc = NULL;
+}
+
+static dnnl_status_t
+make_conv (dnnl_primitive_desc_t * pd, Desc src, Desc weight, Desc bias,
+    Desc dst, const dnnl_dim_t * strides, const dnnl_dim_t * pad0,
+    const dnnl_dim_t * pad1, dnnl_primitive_attr_t attr)
+{
+  const dnnl_dims_t dilation = { 0, 0 };
+#if V3
+  return dnnl_convolution_forward_primitive_desc_create (pd, get_engine (),
+      dnnl_forward_inference, dnnl_convolution_direct, src, weight, bias, dst,
+      strides, dilation, pad0, pad1, attr);
+#else
+  dnnl_convolution_desc_t desc;
+  dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init (&desc,
+      dnnl_forward_inference, dnnl_convolution_direct, src, weight, bias, dst,
+      strides, dilation, pad0, pad1);
+
+  if (status != dnnl_success)
+    return status;
+  return dnnl_primitive_desc_create (pd, &desc, attr, get_engine (), NULL);
+#endif
+}
+
+static dnnl_status_t
+append_activation (dnnl_post_ops_t ops, CiActivation activation)
+{
+  dnnl_alg_kind_t kind = activation == CI_ACTIVATION_RELU6 ? dnnl_eltwise_clip
+      : dnnl_eltwise_relu;
+  gfloat beta = activation == CI_ACTIVATION_RELU6 ? 6.0f : 0.0f;
+
+  if (activation == CI_ACTIVATION_NONE)
+    return dnnl_success;
+#if V3
+  return dnnl_post_ops_append_eltwise (ops, kind, 0.0f, beta);
+#else
+  return dnnl_post_ops_append_eltwise (ops, 1.0f, kind, 0.0f, beta);
+#endif
+}
+
+static dnnl_status_t
+append_sum (dnnl_post_ops_t ops)
+{
+#if V3
+  return dnnl_post_ops_append_sum (ops, 1.0f, 0, dnnl_data_type_undef);
+#else
+  return dnnl_post_ops_append_sum (ops, 1.0f);
+#endif
+}
+
+static dnnl_status_t
+make_reorder (dnnl_primitive_desc_t * pd, Desc from, Desc to)
+{
+  return dnnl_reorder_primitive_desc_create (pd, from, get_engine (), to,
+      get_engine (), NULL);
+}
+
+static Desc
+query_desc (dnnl_primitive_desc_t pd, dnnl_query_t what)
+{
+  return (Desc) dnnl_primitive_desc_query_md (pd, what, 0);
+}
+
+/* ---- packed weights --------------------------------------------------- */
+
+/* Weights and bias of one slice of one layer as a primitive wants them;
+ * shared by all plans of a model. */
+typedef struct
+{
+  gint refs;                    /* under cache_lock; the cache holds one */
+  gchar *key;
+  guint64 id;
+  gpointer weight, bias;
+} Packed;
+
+static GMutex cache_lock;
+static GHashTable *cache;       /* key -> Packed */
+
+static void
+packed_unref_locked (Packed * packed)
+{
+  if (--packed->refs)
+    return;
+  free (packed->weight);
+  free (packed->bias);
+  g_free (packed->key);
+  g_free (packed);
+}
+
+static void
+packed_unref (Packed * packed)
+{
+  g_mutex_lock (&cache_lock);
+  packed_unref_locked (packed);
+  g_mutex_unlock (&cache_lock);
+}
+
+static gboolean
+is_of_weights (gpointer key, gpointer value, gpointer user_data)
+{
+  return ((Packed *) value)->id == *(guint64 *) user_data;
+}
+
+void
+ci_weights_forget (guint64 id)
+{
+  g_mutex_lock (&cache_lock);
+  if (cache)
+    g_hash_table_foreach_remove (cache, is_of_weights, &id);
+  g_mutex_unlock (&cache_lock);
+}
+
+static Packed *
+packed_find (const gchar * key)
+{
+  Packed *packed;
+
+  g_mutex_lock (&cache_lock);
+  packed = cache ? g_hash_table_lookup (cache, key) : NULL;
+  if (packed)
+    packed->refs++;
+  g_mutex_unlock (&cache_lock);
+  return packed;
+}
+
+/* Adds @packed, or gives it up for one that another thread added first. */
+static Packed *
+packed_publish (Packed * packed)
+{
+  Packed *other;
+
+  g_mutex_lock (&cache_lock);
+  if (!cache)
+    cache = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
+        (GDestroyNotify) packed_unref_locked);
+  other = g_hash_table_lookup (cache, packed->key);
+  if (other) {
+    packed_unref_locked (packed);
+    packed = other;
+  } else {
+    g_hash_table_insert (cache, packed->key, packed);
+  }
+  packed->refs++;
+  g_mutex_unlock (&cache_lock);
+  return packed;
+}
+
+/* ---- convolution ------------------------------------------------------ */
+
+/* One thread's share: some of the output channels. */
+typedef struct
+{
+  dnnl_primitive_t primitive;
+  dnnl_stream_t stream;
+  dnnl_memory_t src, weight, bias, dst, scratchpad;
+  gpointer scratch;
+  Packed *packed;
+  dnnl_exec_arg_t args[5];
+  gint first, channels, groups; /* of the result; groups of the slice */
+} Slice;
+
+typedef struct
+{
+  gint n_slices;
+  Slice *slices;
+  const gfloat *residual;       /* to be copied to dst first, or NULL */
+  gfloat *dst;
+  gsize n_floats;
+  gint failed;                  /* a dnnl_status_t */
+} Conv;
+
+static void
+conv_free (gpointer data)
+{
+  Conv *conv = data;
+
+  for (gint i = 0; i < conv->n_slices; i++) {
+    Slice *s = &conv->slices[i];
+
+    dnnl_memory_destroy (s->src);
+    dnnl_memory_destroy (s->weight);
+    dnnl_memory_destroy (s->bias);
+    dnnl_memory_destroy (s->dst);
+    dnnl_memory_destroy (s->scratchpad);
+    dnnl_primitive_destroy (s->primitive);
+    dnnl_stream_destroy (s->stream);
+    free (s->scratch);
+    if (s->packed)
+      packed_unref (s->packed);
+  }
+  g_free (conv->slices);
+  g_free (conv);
+}
+
+static void
+run_slice (gpointer data, gint task, gint n_tasks)
+{
+  Conv *conv = data;
+  Slice *s = &conv->slices[task];
+  dnnl_status_t status;
+
+  omp_set_num_threads (1);
+  status = dnnl_primitive_execute (s->primitive, s->stream, 5, s->args);
+  if (status != dnnl_success)
+    g_atomic_int_set (&conv->failed, status);
+}
+
+static gboolean
+run_conv (CiPlan * plan, CiStep * step, GError ** error)
+{
+  Conv *conv = step->state;
+
+  if (conv->residual)
+    memcpy (conv->dst, conv->residual, conv->n_floats * sizeof (gfloat));
+  ci_pool_run (plan->pool, run_slice, conv, conv->n_slices);
+  if (conv->failed) {
+    g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
+        "oneDNN could not run the convolution %s (status %d)",
+        step->node->name, conv->failed);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* Into how many parts of whole channel blocks a layer can be cut. With
+ * several groups a part has to hold whole groups and whole blocks of them. */
+static gint
+count_slices (CiPlan * plan, const CiNode * node, const CiMap * src)
+{
+  gint n = ci_pool_get_n_threads (plan->pool), blocks, per_group;
+
+  if (node->groups == 1)
+    return MIN (n, (node->channels + CI_BLOCK - 1) / CI_BLOCK);
+  per_group = src->c / node->groups;
+  if (per_group != node->channels / node->groups)
+    return 1;
+  /* units of channels that hold both */
+  blocks = per_group % CI_BLOCK == 0 ? node->groups
+      : CI_BLOCK % per_group == 0 && src->c % CI_BLOCK == 0 ?
+      src->c / CI_BLOCK : 1;
+  return MIN (n, blocks);
+}
+
+/* Weights and bias for @slice from the folded ones of the layer (loaded at
+ * the first need into @weight and @bias). */
+static gboolean
+pack_slice (CiPlan * plan, const CiNode * node, Slice * slice, Desc wanted,
+    Desc plain, gfloat ** weight, gfloat ** bias, GError ** error)
+{
+  g_autofree gchar *key = NULL;
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_MD5);
+  dnnl_memory_t from = NULL, to = NULL;
+  dnnl_primitive_desc_t pd = NULL;
+  dnnl_primitive_t reorder = NULL;
+  dnnl_status_t status;
+  gsize per_channel, padded = (slice->channels + CI_BLOCK - 1) / CI_BLOCK
+      * CI_BLOCK;
+  Packed *packed;
+
+#if V3
+  {
+    gsize size = 0;
+    g_autofree guint8 *blob = NULL;
+
+    /* the layout, as bytes */
+    if (dnnl_memory_desc_get_blob (NULL, &size, wanted) == dnnl_success) {
+      blob = g_malloc0 (size);
+      dnnl_memory_desc_get_blob (blob, &size, wanted);
+      g_checksum_update (sum, blob, size);
+    }
+  }
+#else
+  g_checksum_update (sum, (const guchar *) wanted, sizeof (*wanted));
+#endif
+  key = g_strdup_printf ("%" G_GUINT64_FORMAT "/%s/%s/%s/%d+%d/%s",
+      plan->weights->id, node->name, node->norm_name ? node->norm_name : "",
+      node->scale_name ? node->scale_name : "", slice->first, slice->channels,
+      g_checksum_get_string (sum));
+  if ((slice->packed = packed_find (key)))
+    return TRUE;
+
+  if (!*weight && !ci_plan_fold_conv (plan, node, weight, bias, error))
+    return FALSE;
+  packed = g_new0 (Packed, 1);
+  packed->refs = 1;
+  packed->id = plan->weights->id;
+  packed->key = g_steal_pointer (&key);
+  packed->weight = ci_aligned_alloc0 (dnnl_memory_desc_get_size (wanted),
+      error);
+  packed->bias = ci_aligned_alloc0 (padded * sizeof (gfloat), error);
+  if (!packed->weight || !packed->bias)
+    goto fail;
+  memcpy (packed->bias, *bias + slice->first,
+      slice->channels * sizeof (gfloat));
+  per_channel = (gsize) ci_graph_node (plan->graph, node->srcs[0])->channels
+      / node->groups * node->kernel * node->kernel;
+  if ((status = dnnl_memory_create (&from, plain, get_engine (),
+              *weight + slice->first * per_channel)) == dnnl_success
+      && (status = dnnl_memory_create (&to, wanted, get_engine (),
+              packed->weight)) == dnnl_success
+      && (status = make_reorder (&pd, plain, wanted)) == dnnl_success
+      && (status = dnnl_primitive_create (&reorder, pd)) == dnnl_success) {
+    dnnl_exec_arg_t args[2] = { {DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to} };
+
+    status = dnnl_primitive_execute (reorder, slice->stream, 2, args);
+    if (status == dnnl_success)
+      status = dnnl_stream_wait (slice->stream);
+  }
+  dnnl_primitive_destroy (reorder);
+  dnnl_primitive_desc_destroy (pd);
+  dnnl_memory_destroy (from);
+  dnnl_memory_destroy (to);
+  if (status != dnnl_success) {
+    g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
+        "oneDNN could not pack the weights (status %d)", status);
+    goto fail;
+  }
+  slice->packed = packed_publish (packed);
+  packed_unref (packed);
+  return TRUE;
+
+fail:
+  packed_unref (packed);
+  return FALSE;
+}
+
+#define CHECK(expression) \
+    do { if ((status = (expression)) != dnnl_success) goto out; } while (0)
+
+static gboolean
+prepare_slice (CiPlan * plan, const CiNode * node, const CiMap * src,
+    const CiMap * dst, gboolean sum, Slice * s, gfloat ** weight,
+    gfloat ** bias, GError ** error)
+{
+  gint k = node->kernel, g = s->groups, stride = node->stride;
+  /* a slice of the groups reads a slice of the source */
+  gint in = src->c / node->groups * g;
+  gsize src_first = g == node->groups ? 0
+      : (gsize) s->first / node->channels * src->c;
+  dnnl_dims_t src_dims = { 1, in, src->h, src->w };
+  dnnl_dims_t dst_dims = { 1, s->channels, dst->h, dst->w };
+  dnnl_dims_t weight_dims = { s->channels, in, k, k };
+  dnnl_dims_t grouped_dims = { g, s->channels / g, in / g, k, k };
+  dnnl_dims_t bias_dims = { s->channels }, strides = { stride, stride };
+  dnnl_dims_t pad0 = { node->padding, node->padding };
+  dnnl_dims_t pad1 = {
+    MAX (0, (dst->h - 1) * stride + k - src->h - node->padding),
+    MAX (0, (dst->w - 1) * stride + k - src->w - node->padding)
+  };
+  gint weight_n_dims = node->groups == 1 ? 4 : 5;
+  const dnnl_dim_t *wd = node->groups == 1 ? weight_dims : grouped_dims;
+  Desc src_desc = NULL, dst_desc = NULL, any = NULL, plain = NULL;
+  Desc bias_desc = NULL, scratch_desc;
+  dnnl_primitive_attr_t attr = NULL;
+  dnnl_post_ops_t ops = NULL;
+  dnnl_primitive_desc_t pd = NULL;
+  dnnl_status_t status;
+  gboolean ok = FALSE;
+
+  if (g != node->groups)
+    src_first = (gsize) s->first * src->c / node->channels;
+  CHECK (make_desc (&src_desc, 4, src_dims,
+          src->block == 1 ? dnnl_nchw : dnnl_aBcd8b));
+  CHECK (make_desc (&dst_desc, 4, dst_dims, dnnl_aBcd8b));
+  CHECK (make_desc (&any, weight_n_dims, wd, dnnl_format_tag_any));
+  CHECK (make_desc (&plain, weight_n_dims, wd,
+          weight_n_dims == 4 ? dnnl_abcd : dnnl_abcde));
+  CHECK (make_desc (&bias_desc, 1, bias_dims, dnnl_a));
+  CHECK (dnnl_primitive_attr_create (&attr));
+  CHECK (dnnl_primitive_attr_set_scratchpad_mode (attr,
+          dnnl_scratchpad_mode_user));
+  CHECK (dnnl_post_ops_create (&ops));
+  if (sum)
+    CHECK (append_sum (ops));
+  CHECK (append_activation (ops, node->activation));
+  CHECK (dnnl_primitive_attr_set_post_ops (attr, ops));
+  CHECK (make_conv (&pd, src_desc, any, bias_desc, dst_desc, strides, pad0,
+          pad1, attr));
+  CHECK (dnnl_primitive_create (&s->primitive, pd));
+  CHECK (dnnl_stream_create (&s->stream, get_engine (),
+          dnnl_stream_default_flags));
+  if (!pack_slice (plan, node, s, query_desc (pd, dnnl_query_weights_md),
+          plain, weight, bias, error))
+    goto cleanup;
+
+  scratch_desc = query_desc (pd, dnnl_query_scratchpad_md);
+  s->scratch = ci_aligned_alloc0 (dnnl_memory_desc_get_size (scratch_desc),
+      error);
+  if (!s->scratch)
+    goto cleanup;
+  CHECK (dnnl_memory_create (&s->src, src_desc, get_engine (),
+          src->data + src_first * src->h * src->w));
+  CHECK (dnnl_memory_create (&s->weight, query_desc (pd,
+              dnnl_query_weights_md), get_engine (), s->packed->weight));
+  CHECK (dnnl_memory_create (&s->bias, bias_desc, get_engine (),
+          s->packed->bias));
+  CHECK (dnnl_memory_create (&s->dst, dst_desc, get_engine (),
+          dst->data + (gsize) s->first * dst->h * dst->w));
+  CHECK (dnnl_memory_create (&s->scratchpad, scratch_desc, get_engine (),
+          s->scratch));
+  s->args[0] = (dnnl_exec_arg_t) {
+  DNNL_ARG_SRC, s->src};
+  s->args[1] = (dnnl_exec_arg_t) {
+  DNNL_ARG_WEIGHTS, s->weight};
+  s->args[2] = (dnnl_exec_arg_t) {
+  DNNL_ARG_BIAS, s->bias};
+  s->args[3] = (dnnl_exec_arg_t) {
+  DNNL_ARG_DST, s->dst};
+  s->args[4] = (dnnl_exec_arg_t) {
+  DNNL_ARG_SCRATCHPAD, s->scratchpad};
+  ok = TRUE;
+
+out:
+  if (!ok)
+    g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
+        "oneDNN cannot do a %dx%d convolution, stride %d, groups %d, of "
+        "%dx%dx%d (status %d)", k, k, stride, node->groups, src->c, src->h,
+        src->w, status);
+cleanup:
+  dnnl_primitive_desc_destroy (pd);
+  dnnl_post_ops_destroy (ops);
+  dnnl_primitive_attr_destroy (attr);
+  free_desc (&src_desc);
+  free_desc (&dst_desc);
+  free_desc (&any);
+  free_desc (&plain);
+  free_desc (&bias_desc);
+  return ok;
+}
+
+gboolean
+ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  const CiMap *dst = ci_plan_map (plan, step->value);
+  g_autofree gfloat *weight = NULL, *bias = NULL;
+  Conv *conv = g_new0 (Conv, 1);
+  gint n = count_slices (plan, node, src), unit = CI_BLOCK, units;
+  gint saved;
+  gboolean ok = TRUE;
+
+  if (node->groups > 1)
+    unit = MAX (unit, node->channels / node->groups);
+  units = (node->channels + unit - 1) / unit;
+  conv->n_slices = n;
+  conv->slices = g_new0 (Slice, n);
+  conv->dst = dst->data;
+  conv->n_floats = ci_map_floats (dst);
+  if (node->residual != CI_NO_VALUE) {
+    const gfloat *residual = ci_plan_map (plan, node->residual)->data;
+
+    conv->residual = residual == dst->data ? NULL : residual;
+  }
+  step->state = conv;
+  step->free_state = conv_free;
+  step->run = run_conv;
+
+  saved = ci_dnnl_begin ();
+  for (gint i = 0; i < n && ok; i++) {
+    Slice *s = &conv->slices[i];
+    gint end = MIN (node->channels, units * (i + 1) / n * unit);
+
+    s->first = units * i / n * unit;
+    s->channels = end - s->first;
+    s->groups = (gint64) node->groups * s->channels / node->channels;
+    if (n == 1 || node->groups == 1)
+      s->groups = node->groups;
+    ok = prepare_slice (plan, node, src, dst, node->residual != CI_NO_VALUE,
+        s, &weight, &bias, error);
+  }
+  ci_dnnl_end (saved);
+  return ok;
+}
+
+/* ---- the ceiling ------------------------------------------------------ */
+
+typedef struct
+{
+  gint n, rows;
+  gfloat *a, *b, *c;
+} Sgemm;
+
+static void
+run_sgemm (gpointer data, gint task, gint n_tasks)
+{
+  Sgemm *s = data;
+  gint first = s->n * task / n_tasks, end = s->n * (task + 1) / n_tasks;
+
+  omp_set_num_threads (1);
+  dnnl_sgemm ('N', 'N', end - first, s->n, s->n, 1.0f,
+      s->a + (gsize) first * s->n, s->n, s->b, s->n, 0.0f,
+      s->c + (gsize) first * s->n, s->n);
+}
+
+gdouble
+ci_cpu_sgemm_gflops (CiPool * pool, gint n, gint repeats)
+{
+  gsize bytes = (gsize) n * n * sizeof (gfloat);
+  Sgemm s = { n, 0, ci_aligned_alloc0 (bytes, NULL),
+    ci_aligned_alloc0 (bytes, NULL), ci_aligned_alloc0 (bytes, NULL)
+  };
+  gint saved = ci_dnnl_begin ();
+  gdouble best = 0;
+
+  if (s.a && s.b && s.c) {
+    for (gsize i = 0; i < (gsize) n * n; i++)
+      s.a[i] = s.b[i] = (gfloat) (i % 17) / 17 - 0.5f;
+    for (gint i = 0; i <= repeats; i++) {
+      gint64 start = g_get_monotonic_time ();
+      gdouble us;
+
+      ci_pool_run (pool, run_sgemm, &s, ci_pool_get_n_threads (pool));
+      us = MAX (1, g_get_monotonic_time () - start);
+      if (i > 0)
+        best = MAX (best, 2.0 * n * n * n / us / 1e3);
+    }
+  }
+  ci_dnnl_end (saved);
+  free (s.a);
+  free (s.b);
+  free (s.c);
+  return best;
+}

@@ -1,0 +1,368 @@
+/*
+ * mask_head.c: the lazy controller and CondInst's dynamic mask head
+ * (SEMANTICS 8 and 9).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "cpu.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../simd.h"
+
+/* ---- controller -------------------------------------------------------- */
+
+/* How many detections share one reading of the weights. */
+#define GROUP 4
+
+typedef struct
+{
+  const CiNode *node;
+  gint n_vectors;               /* in a patch: k * k * blocks */
+  gfloat *weight;               /* out_channels patches: ky, kx, channel */
+  gfloat *bias;
+  gfloat *patches;              /* of the detections, in whole groups */
+  gfloat *rows;                 /* result */
+  gint count;
+} ConvAt;
+
+static void
+conv_at_free (gpointer data)
+{
+  ConvAt *c = data;
+
+  free (c->weight);
+  g_free (c->bias);
+  free (c->patches);
+  g_free (c);
+}
+
+static void
+gather (const CiMap * src, gint cell, gint k, gfloat * patch)
+{
+  gint cy = cell / src->w - k / 2, cx = cell % src->w - k / 2;
+  gint blocks = ci_map_blocks (src);
+
+  for (gint ky = 0; ky < k; ky++)
+    for (gint kx = 0; kx < k; kx++, patch += blocks * CI_BLOCK) {
+      gint y = cy + ky, x = cx + kx;
+
+      if (y < 0 || y >= src->h || x < 0 || x >= src->w) {
+        memset (patch, 0, blocks * CI_BLOCK * sizeof (gfloat));
+        continue;
+      }
+      for (gint b = 0; b < blocks; b++)
+        memcpy (patch + b * CI_BLOCK, ci_map_block (src, b)
+            + (y * src->w + x) * CI_BLOCK, CI_BLOCK * sizeof (gfloat));
+    }
+}
+
+CI_INLINE gfloat
+sum_lanes (CiV8 v)
+{
+  return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7]));
+}
+
+CI_MULTIVERSION static void
+conv_at_channels (ConvAt * c, gint first, gint end)
+{
+  gint n = c->n_vectors;
+
+  for (gint o = first; o < end; o++) {
+    const CiV8 *w = (const CiV8 *) c->weight + (gsize) o * n;
+
+    for (gint d = 0; d < c->count; d += GROUP) {
+      const CiV8 *p = (const CiV8 *) c->patches + (gsize) d * n;
+      CiV8 sum[GROUP] = { {0} };
+
+      for (gint i = 0; i < n; i++)
+        for (gint g = 0; g < GROUP; g++)
+          sum[g] += w[i] * p[g * n + i];
+      for (gint g = 0; g < GROUP && d + g < c->count; g++)
+        c->rows[(gsize) (d + g) * c->node->channels + o] =
+            c->bias[o] + sum_lanes (sum[g]);
+    }
+  }
+}
+
+static void
+conv_at_task (gpointer data, gint task, gint n_tasks)
+{
+  ConvAt *c = data;
+  gint n = c->node->channels;
+
+  conv_at_channels (c, n * task / n_tasks, n * (task + 1) / n_tasks);
+}
+
+static gboolean
+run_conv_at (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiDetectionBuffer *d =
+      &plan->buffers[node->srcs[node->n_levels]].detections;
+  ConvAt *c = step->state;
+
+  for (gint i = 0; i < d->count; i++)
+    gather (ci_plan_map (plan, node->srcs[d->levels[i]]), d->cells[i],
+        node->kernel, c->patches + (gsize) i * c->n_vectors * CI_BLOCK);
+  c->count = d->count;
+  ci_pool_run (plan->pool, conv_at_task, c,
+      ci_pool_get_n_threads (plan->pool));
+  return TRUE;
+}
+
+gboolean
+ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  gint k2 = node->kernel * node->kernel, blocks = ci_map_blocks (src);
+  gsize groups = (node->capacity + GROUP - 1) / GROUP;
+  g_autofree gfloat *w = NULL;
+  ConvAt *c = g_new0 (ConvAt, 1);
+
+  step->state = c;
+  step->free_state = conv_at_free;
+  step->run = run_conv_at;
+  c->node = node;
+  c->n_vectors = k2 * blocks;
+  c->rows = ci_plan_map (plan, step->value)->data;
+  if (!ci_plan_fold_conv (plan, node, &w, &c->bias, error)
+      || !(c->weight = ci_aligned_alloc0 ((gsize) node->channels
+              * c->n_vectors * sizeof (CiV8), error))
+      || !(c->patches = ci_aligned_alloc0 (groups * GROUP * c->n_vectors
+              * sizeof (CiV8), error)))
+    return FALSE;
+  for (gint o = 0; o < node->channels; o++)
+    for (gint i = 0; i < src->c; i++)
+      for (gint k = 0; k < k2; k++)
+        c->weight[((gsize) o * k2 + k) * blocks * CI_BLOCK + i] =
+            w[((gsize) o * src->c + i) * k2 + k];
+  return TRUE;
+}
+
+/* ---- mask head --------------------------------------------------------- */
+
+#define MAX_WIDTH 32
+
+typedef struct
+{
+  const CiNode *node;
+  const CiMap *features;
+  const CiDetectionBuffer *detections;
+  const CiMap *rows;
+  CiBuffer *out;
+  gint pitch;                   /* of planes and logits, in floats */
+  gfloat *planes;               /* features as planes */
+  gfloat *scratch;              /* per task: logits of the map, two rows */
+  gsize scratch_floats;
+} MaskHead;
+
+static void
+mask_head_free (gpointer data)
+{
+  MaskHead *m = data;
+
+  free (m->planes);
+  free (m->scratch);
+  g_free (m);
+}
+
+/* Logits of the cells [x0, x1) x [y0, y1), whole vectors. The three layers stay
+ * in registers when @n_features, @width and @n_layers are constants. */
+CI_INLINE void
+head_region (const MaskHead * m, gint n_features, gint width, gint n_layers,
+    const gfloat * params, gfloat loc_x, gfloat loc_y, gfloat soi, gint x0,
+    gint x1, gint y0, gint y1, gfloat * logits)
+{
+  const CiMaskHeadParams *mask = &m->node->mask;
+  const CiV8 lanes = { 0, 1, 2, 3, 4, 5, 6, 7 }, zero = ci_v8_set1 (0.0f);
+  gint n_coords = mask->rel_coords ? 2 : 0, stride = mask->stride;
+  gint n_weights = (n_coords + n_features) * (n_layers == 1 ? 1 : width);
+  gsize plane = (gsize) m->features->h * m->pitch;
+
+  if (n_layers > 1)
+    n_weights += (n_layers - 2) * width * width + width;
+  for (gint y = y0; y < y1; y++) {
+    CiV8 rel_y = ci_v8_set1 ((loc_y - (stride * y + stride / 2)) / soi);
+
+    for (gint x = x0; x < x1; x += CI_BLOCK) {
+      const gfloat *w = params, *b = params + n_weights;
+      gsize at = (gsize) y * m->pitch + x;
+      CiV8 in[MAX_WIDTH + 2], h[MAX_WIDTH];
+
+      if (n_coords) {
+        in[0] = (ci_v8_set1 (loc_x - (stride * x + stride / 2))
+            - lanes * ci_v8_set1 (stride)) * ci_v8_set1 (1.0f / soi);
+        in[1] = rel_y;
+      }
+      for (gint i = 0; i < n_features; i++)
+        in[n_coords + i] = *(const CiV8 *) (m->planes + i * plane + at);
+      for (gint l = 1; l <= n_layers; l++) {
+        gint n_in = l == 1 ? n_coords + n_features : width;
+        gint n_out = l == n_layers ? 1 : width;
+
+        for (gint o = 0; o < n_out; o++) {
+          CiV8 sum = ci_v8_set1 (*b++);
+
+          for (gint i = 0; i < n_in; i++)
+            sum += ci_v8_set1 (*w++) * in[i];
+          h[o] = l < n_layers ? ci_v8_max (sum, zero) : sum;
+        }
+        for (gint o = 0; o < n_out; o++)
+          in[o] = h[o];
+      }
+      *(CiV8 *) (logits + at) = in[0];
+    }
+  }
+}
+
+CI_MULTIVERSION static void
+head_logits (const MaskHead * m, gint n, gint x0, gint x1, gint y0, gint y1,
+    gfloat * logits)
+{
+  const CiMaskHeadParams *mask = &m->node->mask;
+  const CiDetectionBuffer *d = m->detections;
+  const gfloat *params = m->rows->data + (gsize) n * m->rows->c;
+  gfloat soi = mask->sizes_of_interest[d->levels[n]];
+  gfloat x = d->locations[2 * n], y = d->locations[2 * n + 1];
+
+  /* the published shape, and any other */
+  if (m->features->c == 8 && mask->channels == 8 && mask->n_layers == 3)
+    head_region (m, 8, 8, 3, params, x, y, soi, x0, x1, y0, y1, logits);
+  else
+    head_region (m, m->features->c, mask->channels, mask->n_layers, params, x,
+        y, soi, x0, x1, y0, y1, logits);
+}
+
+/* Aligned bilinear enlargement of the logits and sigmoid. @row holds the
+ * vertically interpolated logits, @wide the enlarged ones. */
+CI_MULTIVERSION static void
+enlarge (const MaskHead * m, const gfloat * logits, const CiMaskGrid * grid,
+    gint x0, gint x1, gint f, gfloat * row, gfloat * wide, gfloat * prob)
+{
+  const CiMap *src = m->features;
+
+  for (gint y = grid->y; y < grid->y + grid->height; y++) {
+    gint t = MAX (y - f / 2, 0), v0 = t / f;
+    const gfloat *a = logits + (gsize) v0 * m->pitch;
+    const gfloat *b = logits + (gsize) MIN (v0 + 1, src->h - 1) * m->pitch;
+    gfloat w = (gfloat) (t % f) / f;
+
+    for (gint x = x0; x < x1; x++)
+      row[x] = a[x] + (b[x] - a[x]) * w;
+    for (gint x = 0; x < grid->width; x++) {
+      gint u = MAX (grid->x + x - f / 2, 0), u0 = u / f;
+      gint u1 = MIN (u0 + 1, src->w - 1);
+
+      wide[x] = row[u0] + (row[u1] - row[u0]) * ((gfloat) (u % f) / f);
+    }
+    for (gint x = 0; x < grid->width; x += CI_BLOCK)
+      *(CiV8 *) (wide + x) = ci_v8_sigmoid (*(const CiV8 *) (wide + x));
+    memcpy (prob, wide, grid->width * sizeof (gfloat));
+    prob += grid->width;
+  }
+}
+
+/* Mask cells, at out_stride, of [@lo, @hi] pixels and @margin around it. */
+static void
+cell_range (gfloat lo, gfloat hi, gint margin, gint stride, gint n,
+    gint * first, gint * count)
+{
+  gint a = floorf (CLAMP ((lo - margin) / stride, 0.0f, (gfloat) n));
+  gint b = ceilf (CLAMP ((hi + margin) / stride, 0.0f, (gfloat) n));
+
+  *first = a;
+  *count = MAX (0, b - a);
+}
+
+static void
+mask_head_task (gpointer data, gint task, gint n_tasks)
+{
+  MaskHead *m = data;
+  const CiMaskHeadParams *mask = &m->node->mask;
+  const CiMap *src = m->features;
+  gfloat *logits = m->scratch + task * m->scratch_floats;
+  gfloat *row = logits + (gsize) src->h * m->pitch;
+  gint f = mask->stride / mask->out_stride;
+  gfloat *wide = row + m->pitch;
+
+  for (gint n = task; n < m->detections->count; n += n_tasks) {
+    const gfloat *box = m->detections->boxes + 4 * n;
+    CiMaskGrid *grid = &m->out->grids[n];
+    gfloat *prob = m->out->prob + n * m->out->grid_size;
+    gint x0, x1, y0, y1;
+
+    *grid = (CiMaskGrid) {
+    0, 0, src->w * f, src->h * f, prob};
+    if (!mask->full_map) {
+      cell_range (box[0], box[2], mask->stride, mask->out_stride, src->w * f,
+          &grid->x, &grid->width);
+      cell_range (box[1], box[3], mask->stride, mask->out_stride, src->h * f,
+          &grid->y, &grid->height);
+    }
+    if (!grid->width || !grid->height)
+      continue;
+    /* the logits that this needs, in whole vectors */
+    x0 = MAX (grid->x - f / 2, 0) / f / CI_BLOCK * CI_BLOCK;
+    x1 = MIN ((grid->x + grid->width - 1) / f + 2, src->w);
+    y0 = MAX (grid->y - f / 2, 0) / f;
+    y1 = MIN ((grid->y + grid->height - 1) / f + 2, src->h);
+    head_logits (m, n, x0, x1, y0, y1, logits);
+    enlarge (m, logits, grid, x0, x1, f, row, wide, prob);
+  }
+}
+
+static gboolean
+run_mask_head (CiPlan * plan, CiStep * step, GError ** error)
+{
+  MaskHead *m = step->state;
+  const CiMap *src = m->features;
+
+  if (!m->detections->count)
+    return TRUE;
+  for (gint c = 0; c < src->c; c++)
+    for (gint y = 0; y < src->h; y++) {
+      const gfloat *in = ci_map_block (src, c / CI_BLOCK)
+          + (gsize) y * src->w * CI_BLOCK + c % CI_BLOCK;
+      gfloat *out = m->planes + ((gsize) c * src->h + y) * m->pitch;
+
+      for (gint x = 0; x < src->w; x++)
+        out[x] = in[x * CI_BLOCK];
+    }
+  ci_pool_run (plan->pool, mask_head_task, m,
+      ci_pool_get_n_threads (plan->pool));
+  return TRUE;
+}
+
+gboolean
+ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  gint f = node->mask.stride / node->mask.out_stride;
+  MaskHead *m = g_new0 (MaskHead, 1);
+
+  step->state = m;
+  step->free_state = mask_head_free;
+  step->run = run_mask_head;
+  if (src->c > MAX_WIDTH || node->mask.channels > MAX_WIDTH) {
+    g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
+        "a mask head of %d features and %d channels (at most %d)", src->c,
+        node->mask.channels, MAX_WIDTH);
+    return FALSE;
+  }
+  m->node = node;
+  m->features = src;
+  m->detections = &plan->buffers[node->srcs[1]].detections;
+  m->rows = ci_plan_map (plan, node->srcs[2]);
+  m->out = &plan->buffers[step->value];
+  m->pitch = (src->w + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK;
+  m->scratch_floats = (gsize) (src->h + 1 + f) * m->pitch;
+  return (m->planes = ci_aligned_alloc0 ((gsize) src->c * src->h * m->pitch
+          * sizeof (gfloat), error))
+      && (m->scratch = ci_aligned_alloc0 (m->scratch_floats
+          * ci_pool_get_n_threads (plan->pool) * sizeof (gfloat), error));
+}

@@ -1,0 +1,393 @@
+/*
+ * ops.c: the simple layers on blocks of eight channels.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "cpu.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../simd.h"
+
+typedef struct
+{
+  CiPlan *plan;
+  const CiNode *node;
+  const CiMap *src, *other, *dst;
+  gfloat *scale, *shift;        /* per channel, padded */
+  void (*block) (gpointer layer, gint block);
+} Layer;
+
+static void
+layer_free (gpointer data)
+{
+  Layer *layer = data;
+
+  g_free (layer->scale);
+  g_free (layer->shift);
+  g_free (layer);
+}
+
+static void
+run_block (gpointer data, gint task, gint n_tasks)
+{
+  Layer *layer = data;
+
+  layer->block (layer, task);
+}
+
+static gboolean
+run_layer (CiPlan * plan, CiStep * step, GError ** error)
+{
+  Layer *layer = step->state;
+
+  ci_pool_run (plan->pool, run_block, layer, ci_map_blocks (layer->dst));
+  return TRUE;
+}
+
+static Layer *
+new_layer (CiPlan * plan, CiStep * step, void (*block) (gpointer, gint))
+{
+  Layer *layer = g_new0 (Layer, 1);
+
+  layer->plan = plan;
+  layer->node = step->node;
+  layer->dst = ci_plan_map (plan, step->value);
+  if (step->node->n_srcs)
+    layer->src = ci_plan_map (plan, step->node->srcs[0]);
+  layer->block = block;
+  step->state = layer;
+  step->free_state = layer_free;
+  step->run = run_layer;
+  return layer;
+}
+
+/* Per-channel numbers, padded to whole blocks with zeros. */
+static gfloat *
+padded_tensor (CiPlan * plan, const CiNode * node, const gchar * suffix,
+    GError ** error)
+{
+  gint64 c = node->channels;
+  g_autofree gfloat *t = ci_plan_tensor (plan, node->name, suffix, 1, &c,
+      error);
+  gfloat *padded;
+
+  if (!t)
+    return NULL;
+  padded = g_new0 (gfloat, c + CI_BLOCK);
+  memcpy (padded, t, c * sizeof (gfloat));
+  return padded;
+}
+
+CI_INLINE CiV8
+activate (CiV8 v, CiActivation activation)
+{
+  if (activation != CI_ACTIVATION_NONE)
+    v = ci_v8_max (v, ci_v8_set1 (0.0f));
+  if (activation == CI_ACTIVATION_RELU6)
+    v = ci_v8_min (v, ci_v8_set1 (6.0f));
+  return v;
+}
+
+/* ---- planar -> blocks -------------------------------------------------- */
+
+static void
+pack_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  const CiMap *dst = layer->dst;
+  gsize n = (gsize) dst->h * dst->w;
+  gfloat *out = ci_map_block (dst, block);
+
+  for (gint l = 0; l < CI_BLOCK; l++) {
+    gint c = block * CI_BLOCK + l;
+
+    for (gsize i = 0; i < n; i++)
+      out[i * CI_BLOCK + l] = c < dst->c ? layer->plan->input[c * n + i] : 0;
+  }
+}
+
+gboolean
+ci_cpu_prepare_pack (CiPlan * plan, CiStep * step, GError ** error)
+{
+  new_layer (plan, step, pack_block);
+  return TRUE;
+}
+
+/* ---- activation, addition, unfused scale and batch norm ---------------- */
+
+CI_MULTIVERSION static void
+affine_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  gsize n = (gsize) layer->dst->h * layer->dst->w;
+  const CiV8 *a = (const CiV8 *) ci_map_block (layer->src, block);
+  CiV8 *out = (CiV8 *) ci_map_block (layer->dst, block);
+  CiActivation activation = layer->node->activation;
+
+  if (layer->other) {
+    const CiV8 *b = (const CiV8 *) ci_map_block (layer->other, block);
+
+    for (gsize i = 0; i < n; i++)
+      out[i] = a[i] + b[i];
+  } else {
+    CiV8 scale = *(const CiV8u *) (layer->scale + block * CI_BLOCK);
+    CiV8 shift = *(const CiV8u *) (layer->shift + block * CI_BLOCK);
+
+    for (gsize i = 0; i < n; i++)
+      out[i] = activate (a[i] * scale + shift, activation);
+  }
+}
+
+gboolean
+ci_cpu_prepare_affine (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  Layer *layer = new_layer (plan, step, affine_block);
+  gint64 one = 1;
+
+  if (node->op == CI_OP_ADD) {
+    layer->other = ci_plan_map (plan, node->srcs[1]);
+    return TRUE;
+  }
+  layer->scale = g_new0 (gfloat, node->channels + CI_BLOCK);
+  layer->shift = g_new0 (gfloat, node->channels + CI_BLOCK);
+  for (gint c = 0; c < node->channels; c++)
+    layer->scale[c] = 1.0f;
+  if (node->op == CI_OP_SCALE) {
+    g_autofree gfloat *s = ci_plan_tensor (plan, node->name, "", 1, &one,
+        error);
+
+    if (!s)
+      return FALSE;
+    for (gint c = 0; c < node->channels; c++)
+      layer->scale[c] = *s;
+  } else if (node->op == CI_OP_BATCH_NORM) {
+    g_autofree gfloat *gamma = padded_tensor (plan, node, ".weight", error);
+    g_autofree gfloat *beta = gamma ? padded_tensor (plan, node, ".bias",
+        error) : NULL;
+    g_autofree gfloat *mean = beta ? padded_tensor (plan, node,
+        ".running_mean", error) : NULL;
+    g_autofree gfloat *var = mean ? padded_tensor (plan, node, ".running_var",
+        error) : NULL;
+
+    if (!var)
+      return FALSE;
+    for (gint c = 0; c < node->channels; c++) {
+      layer->scale[c] = gamma[c] / sqrt ((gdouble) var[c] + 1e-5);
+      layer->shift[c] = beta[c] - (gdouble) mean[c] * layer->scale[c];
+    }
+  }
+  return TRUE;
+}
+
+/* ---- group norm -------------------------------------------------------- */
+
+typedef struct
+{
+  Layer layer;
+  gdouble *sums;                /* per padded channel: sum, sum of squares */
+} GroupNorm;
+
+static void
+group_norm_free (gpointer data)
+{
+  g_free (((GroupNorm *) data)->sums);
+  layer_free (data);
+}
+
+/* Sums of each channel of a block. Single precision within a row and relative
+ * to the first pixel, double between rows: the variance survives large maps
+ * and large means. */
+CI_MULTIVERSION static void
+sum_block (gpointer data, gint block)
+{
+  GroupNorm *gn = data;
+  const CiMap *src = gn->layer.src;
+  const CiV8 *in = (const CiV8 *) ci_map_block (src, block);
+  CiV8 first = in[0];
+  gdouble *out = gn->sums + block * CI_BLOCK * 2;
+
+  memset (out, 0, CI_BLOCK * 2 * sizeof (gdouble));
+  for (gint y = 0; y < src->h; y++, in += src->w) {
+    CiV8 sum = ci_v8_set1 (0.0f), squares = sum;
+
+    for (gint x = 0; x < src->w; x++) {
+      CiV8 v = in[x] - first;
+
+      sum += v;
+      squares += v * v;
+    }
+    for (gint l = 0; l < CI_BLOCK; l++) {
+      out[2 * l] += sum[l];
+      out[2 * l + 1] += squares[l];
+    }
+  }
+  for (gint l = 0; l < CI_BLOCK; l++) {
+    gdouble n = (gdouble) src->h * src->w, f = first[l], s = out[2 * l];
+
+    out[2 * l] = s + n * f;
+    out[2 * l + 1] += 2 * f * s + n * f * f;
+  }
+}
+
+static void
+run_sum_block (gpointer data, gint task, gint n_tasks)
+{
+  sum_block (data, task);
+}
+
+CI_MULTIVERSION static void
+normalise_block (gpointer data, gint block)
+{
+  GroupNorm *gn = data;
+  const Layer *layer = &gn->layer;
+  const CiMap *dst = layer->dst;
+  gint per = dst->c / layer->node->groups;
+  gsize n = (gsize) dst->h * dst->w;
+  const CiV8 *in = (const CiV8 *) ci_map_block (layer->src, block);
+  CiV8 *out = (CiV8 *) ci_map_block (dst, block);
+  CiV8 scale = ci_v8_set1 (0.0f), shift = scale;
+
+  for (gint l = 0; l < CI_BLOCK && block * CI_BLOCK + l < dst->c; l++) {
+    gint c = block * CI_BLOCK + l, first = c / per * per;
+    gdouble mean = 0, var = 0, s;
+
+    for (gint k = first; k < first + per; k++) {
+      mean += gn->sums[2 * k];
+      var += gn->sums[2 * k + 1];
+    }
+    mean /= per * (gdouble) n;
+    var = MAX (var / (per * (gdouble) n) - mean * mean, 0);
+    s = layer->scale[c] / sqrt (var + 1e-5);
+    scale[l] = s;
+    shift[l] = layer->shift[c] - mean * s;
+  }
+  if (layer->node->activation == CI_ACTIVATION_RELU)
+    for (gsize i = 0; i < n; i++)
+      out[i] = ci_v8_max (in[i] * scale + shift, ci_v8_set1 (0.0f));
+  else
+    for (gsize i = 0; i < n; i++)
+      out[i] = activate (in[i] * scale + shift, layer->node->activation);
+}
+
+static gboolean
+run_group_norm (CiPlan * plan, CiStep * step, GError ** error)
+{
+  GroupNorm *gn = step->state;
+
+  ci_pool_run (plan->pool, run_sum_block, gn, ci_map_blocks (gn->layer.src));
+  return run_layer (plan, step, error);
+}
+
+gboolean
+ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step, GError ** error)
+{
+  GroupNorm *gn = g_new0 (GroupNorm, 1);
+  Layer *layer = new_layer (plan, step, normalise_block);
+
+  gn->layer = *layer;
+  g_free (layer);
+  step->state = gn;
+  step->free_state = group_norm_free;
+  step->run = run_group_norm;
+  gn->sums = g_new0 (gdouble, 2 * (step->node->channels + CI_BLOCK));
+  return (gn->layer.scale = padded_tensor (plan, step->node, ".weight", error))
+      && (gn->layer.shift = padded_tensor (plan, step->node, ".bias", error));
+}
+
+/* ---- max pool ---------------------------------------------------------- */
+
+CI_MULTIVERSION static void
+max_pool_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  const CiNode *node = layer->node;
+  const CiMap *src = layer->src, *dst = layer->dst;
+  const CiV8 *in = (const CiV8 *) ci_map_block (src, block);
+  CiV8 *out = (CiV8 *) ci_map_block (dst, block);
+
+  for (gint y = 0; y < dst->h; y++) {
+    gint y0 = y * node->stride - node->padding;
+    gint y1 = MIN (y0 + node->kernel, src->h);
+
+    y0 = MAX (y0, 0);
+    for (gint x = 0; x < dst->w; x++) {
+      gint x0 = x * node->stride - node->padding;
+      gint x1 = MIN (x0 + node->kernel, src->w);
+      CiV8 best;
+
+      x0 = MAX (x0, 0);
+      best = in[y0 * src->w + x0];
+      for (gint sy = y0; sy < y1; sy++)
+        for (gint sx = x0; sx < x1; sx++)
+          best = ci_v8_max (in[sy * src->w + sx], best);
+      *out++ = best;
+    }
+  }
+}
+
+gboolean
+ci_cpu_prepare_max_pool (CiPlan * plan, CiStep * step, GError ** error)
+{
+  if (step->node->padding >= step->node->kernel) {
+    g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
+        "max pooling whose padding (%d) is not smaller than its kernel (%d)",
+        step->node->padding, step->node->kernel);
+    return FALSE;
+  }
+  new_layer (plan, step, max_pool_block);
+  return TRUE;
+}
+
+/* ---- upsampling -------------------------------------------------------- */
+
+CI_MULTIVERSION static void
+upsample_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  const CiMap *src = layer->src, *dst = layer->dst;
+  const CiV8 *in = (const CiV8 *) ci_map_block (src, block);
+  const CiV8 *residual = layer->other ?
+      (const CiV8 *) ci_map_block (layer->other, block) : NULL;
+  CiV8 *out = (CiV8 *) ci_map_block (dst, block);
+  gint f = layer->node->stride;
+  gboolean aligned = layer->node->resize_mode == CI_RESIZE_ALIGNED_BILINEAR;
+
+  for (gint y = 0; y < dst->h; y++) {
+    /* source sample i lies at i * f + f / 2 (aligned) */
+    gint t = MAX (y - f / 2, 0), y0 = aligned ? t / f : y / f;
+    const CiV8 *row0 = in + y0 * src->w;
+    const CiV8 *row1 = in + MIN (y0 + 1, src->h - 1) * src->w;
+    CiV8 ay = ci_v8_set1 ((gfloat) (t % f) / f);
+
+    for (gint x = 0; x < dst->w; x++) {
+      CiV8 v;
+
+      if (aligned) {
+        gint u = MAX (x - f / 2, 0), x0 = u / f;
+        gint x1 = MIN (x0 + 1, src->w - 1);
+        CiV8 ax = ci_v8_set1 ((gfloat) (u % f) / f);
+        CiV8 a = row0[x0] + (row0[x1] - row0[x0]) * ax;
+        CiV8 b = row1[x0] + (row1[x1] - row1[x0]) * ax;
+
+        v = a + (b - a) * ay;
+      } else {
+        v = row0[x / f];
+      }
+      *out++ = residual ? v + *residual++ : v;
+    }
+  }
+}
+
+gboolean
+ci_cpu_prepare_upsample (CiPlan * plan, CiStep * step, GError ** error)
+{
+  Layer *layer = new_layer (plan, step, upsample_block);
+
+  if (step->node->residual != CI_NO_VALUE)
+    layer->other = ci_plan_map (plan, step->node->residual);
+  return TRUE;
+}

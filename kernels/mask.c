@@ -1,0 +1,83 @@
+/*
+ * mask.c: from soft grids to bytes and to the frame's own pixels.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "simd.h"
+
+CI_MULTIVERSION void
+ci_mask_quantise (const gfloat * prob, guint8 * dst, gsize n)
+{
+  /* rounds halves down: 0.5 gives 127, all above it 128 or more */
+  for (gsize i = 0; i < n; i++)
+    dst[i] = 255 - (gint) (255.5f - prob[i] * 255.0f);
+}
+
+/* A pixel of the frame, along one axis, as a sum of cells of the grid: the
+ * half-pixel bilinear of the resized frame over the aligned bilinear of the
+ * grid gives two taps of two taps. */
+typedef struct
+{
+  gint cell[4];
+  gfloat weight[4];
+} Taps;
+
+static void
+make_taps (Taps * taps, gint n_out, gint n_resized, gint n_cells, gint stride)
+{
+  gfloat scale = (gfloat) n_resized / n_out;
+
+  for (gint o = 0; o < n_out; o++) {
+    gfloat t = MAX ((o + 0.5f) * scale - 0.5f, 0.0f);
+    gint i0 = MIN ((gint) t, n_resized - 1);
+    gfloat a = t - i0;
+
+    for (gint k = 0; k < 2; k++) {
+      gint i = k ? MIN (i0 + 1, n_resized - 1) : i0;
+      gint u = MAX (i - stride / 2, 0), c = MIN (u / stride, n_cells - 1);
+      gfloat b = (gfloat) (u % stride) / stride, w = k ? a : 1.0f - a;
+
+      taps[o].cell[2 * k] = c;
+      taps[o].cell[2 * k + 1] = MIN (c + 1, n_cells - 1);
+      taps[o].weight[2 * k] = w * (1.0f - b);
+      taps[o].weight[2 * k + 1] = w * b;
+    }
+  }
+}
+
+void
+ci_mask_paste (const CiMaskGrid * grid, gint out_stride, gint resized_width,
+    gint resized_height, gint frame_width, gint frame_height,
+    gfloat threshold, guint8 * dst)
+{
+  g_autofree Taps *xs = g_new (Taps, frame_width);
+  g_autofree Taps *ys = g_new (Taps, frame_height);
+  g_autofree gfloat *row = g_new (gfloat, grid->width);
+
+  make_taps (xs, frame_width, resized_width, grid->width, out_stride);
+  make_taps (ys, frame_height, resized_height, grid->height, out_stride);
+  for (gint y = 0; y < frame_height; y++) {
+    memset (row, 0, grid->width * sizeof (gfloat));
+    for (gint k = 0; k < 4; k++) {
+      const gfloat *in = grid->prob + (gsize) ys[y].cell[k] * grid->width;
+      gfloat w = ys[y].weight[k];
+
+      if (w != 0.0f)
+        for (gint i = 0; i < grid->width; i++)
+          row[i] += w * in[i];
+    }
+    for (gint x = 0; x < frame_width; x++) {
+      const Taps *t = &xs[x];
+      gfloat v = t->weight[0] * row[t->cell[0]]
+          + t->weight[1] * row[t->cell[1]] + t->weight[2] * row[t->cell[2]]
+          + t->weight[3] * row[t->cell[3]];
+
+      *dst++ = v > threshold;
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/*
+ * plan.h: inside of a CiPlan and what a backend has to provide; private to
+ * kernels/.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_PLAN_H
+#define CI_PLAN_H
+
+#include "graph.h"
+
+G_BEGIN_DECLS
+
+/* A map in memory: [ceil (c / block)][h][w][block]; lanes behind the last
+ * channel are 0. block is 1 (NCHW) or that of the backend. */
+typedef struct
+{
+  gint c, h, w, block;
+  gfloat *data;                 /* 64-byte aligned */
+} CiMap;
+
+typedef struct
+{
+  gint count;
+  gfloat *boxes, *scores, *locations;
+  gint32 *classes, *levels, *cells;
+} CiDetectionBuffer;
+
+typedef struct
+{
+  CiMap map;                    /* kind MAP; ROWS: capacity x 1 x channels */
+  CiDetectionBuffer detections; /* kind DETECTIONS */
+  CiMaskGrid *grids;            /* kind MASKS: capacity */
+  gfloat *prob;                 /* kind MASKS: capacity x grid_size floats */
+  gsize grid_size;
+} CiBuffer;
+
+typedef struct _CiStep CiStep;
+typedef gboolean (*CiStepFunc) (CiPlan * plan, CiStep * step, GError ** error);
+
+struct _CiStep
+{
+  const CiNode *node;
+  CiValue value;
+  CiStepFunc run;
+  gpointer state;
+  GDestroyNotify free_state;
+};
+
+/* A backend: how maps lie in memory, and what makes a step ready to run (sets
+ * run, state and free_state). @begin and @end embrace each run. */
+typedef struct
+{
+  const gchar *name;
+  gint block;
+  gboolean (*prepare) (CiPlan * plan, CiStep * step, GError ** error);
+  gint (*begin) (void);
+  void (*end) (gint saved);
+} CiBackendFuncs;
+
+extern const CiBackendFuncs ci_backend_ref;
+extern const CiBackendFuncs ci_backend_cpu;
+
+struct _CiPlan
+{
+  CiGraph *graph;               /* rewritten copy */
+  const CiBackendFuncs *backend;
+  const CiWeights *weights;
+  CiPool *pool;
+  gint height, width;
+  gfloat *input;                /* planar */
+  CiBuffer *buffers;            /* one per node */
+  gboolean *keep;               /* values that stay readable */
+  CiStep *steps;
+  gint n_steps;
+  gpointer arena;
+  gsize arena_bytes;
+  GPtrArray *extra;             /* other memory, freed with the plan */
+  GPtrArray *names;
+  CiValue detections, masks;
+  gdouble flops;
+
+  const CiDetectParams *params; /* of the current run */
+  CiPlanTimes times;
+};
+
+static inline CiMap *
+ci_plan_map (CiPlan * plan, CiValue value)
+{
+  return &plan->buffers[value].map;
+}
+
+static inline gsize
+ci_map_floats (const CiMap * map)
+{
+  return (gsize) ((map->c + map->block - 1) / map->block) * map->block
+      * map->h * map->w;
+}
+
+/* 64-byte aligned and zeroed memory that lives as long as the plan; NULL and
+ * @error if there is not enough. */
+gpointer ci_plan_alloc (CiPlan * plan, gsize n_bytes, GError ** error);
+/* The same, owned by the caller; free with free(). */
+gpointer ci_aligned_alloc0 (gsize n_bytes, GError ** error);
+
+/* The tensor @prefix@suffix as floats, with exactly the given shape; the
+ * caller frees it with g_free. */
+gfloat *ci_plan_tensor (CiPlan * plan, const gchar * prefix,
+    const gchar * suffix, gint n_dims, const gint64 * dims, GError ** error);
+/* Weights (O x I/g x k x k) and bias (O) of a convolution with everything
+ * folded that fusion gave it. */
+gboolean ci_plan_fold_conv (CiPlan * plan, const CiNode * node,
+    gfloat ** weight, gfloat ** bias, GError ** error);
+
+/* detect.c and ref.c share nothing but this: the detections' arrays. */
+typedef struct
+{
+  gfloat x0, y0, x1, y1, value; /* value: what candidates are ranked by */
+  gint32 cls, level, cell;
+} CiCandidate;
+
+void ci_detections_set (CiDetectionBuffer * out, gint index,
+    const CiCandidate * candidate, gint width, gint stride);
+
+G_END_DECLS
+
+#endif
