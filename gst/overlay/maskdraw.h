@@ -15,7 +15,7 @@
 #include <gst/gst.h>
 #include <gst/video/video.h>
 
-#include "../instancemask/gstinstancemask.h"
+#include <gst/instancemask/gstinstancemask.h>
 
 G_BEGIN_DECLS
 
@@ -123,7 +123,7 @@ gboolean gst_mask_draw_needed (const GstMaskDrawOptions * options,
 
 /**
  * Colours for GstMaskDrawOptions.palette: @spec is the name of a palette
- * ("default", "tableau", "pastel", "mono") or a list of colours, "#RRGGBB" or
+ * ("default", "tableau", "pastel", "colorblind") or a list of colours, "#RRGGBB" or
  * "RRGGBB" separated by commas, semicolons or blanks. Returns a new array of
  * @n_colors 0xRRGGBB, free with g_free(), or NULL and @error
  * (GST_CORE_ERROR_FAILED) naming what is wrong. NULL = "default".
