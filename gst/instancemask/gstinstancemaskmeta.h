@@ -90,6 +90,13 @@ GST_INSTANCE_MASK_API
 void gst_instance_mask_meta_crop (GstInstanceMaskMeta * meta, gint x, gint y,
     guint width, guint height);
 
+GST_INSTANCE_MASK_API
+gboolean gst_instance_mask_meta_orient (GstInstanceMaskMeta * meta,
+    GstVideoOrientationMethod method);
+
+GST_INSTANCE_MASK_API
+void gst_instance_mask_follow (GstPad * pad);
+
 /* Bytes */
 
 GST_INSTANCE_MASK_API
