@@ -390,10 +390,13 @@ typedef struct
  * CiPreprocess: frame -> normalised planar float input (SEMANTICS 1):
  * conversion to 8-bit RGB by the frame's own matrix and range, resize,
  * (v - mean) / std, zero padding. Tables and scratch are made by new(); run()
- * allocates nothing.
+ * allocates nothing. A 4:2:0 chroma sample holds for its 2 x 2 pixels, as in
+ * OpenCV's and swscale's conversions, whatever the chroma site of the caps.
  */
 typedef struct _CiPreprocess CiPreprocess;
 
+/** Sizes from 1 to 16384; NULL and @error (INVALID_ARGUMENT, OUT_OF_MEMORY)
+ * otherwise. */
 CiPreprocess *ci_preprocess_new (const CiImageFormat * format,
     const CiPreprocessOptions * options, GError ** error);
 void ci_preprocess_free (CiPreprocess * pre);
@@ -401,11 +404,13 @@ void ci_preprocess_free (CiPreprocess * pre);
 void ci_preprocess_run (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, CiPool * pool);
 /** The resized 8-bit image of the last run, resized_height x resized_width x 3
- * in the input's channel order (for dumps and tests). */
+ * in the input's channel order (for dumps and tests); made on this call, valid
+ * until the next one. NULL with CI_RESIZE_FAST, which has no such image. */
 const guint8 *ci_preprocess_get_resized (const CiPreprocess * pre);
 
 /** Size of the resized frame for a short side of @min_size and at most
- * @max_size on the long one (SEMANTICS 1.2; detectron2 ResizeShortestEdge). */
+ * @max_size on the long one (SEMANTICS 1.2; detectron2 ResizeShortestEdge),
+ * at least 1 x 1. All arguments are positive. */
 void ci_resize_shortest_edge (gint width, gint height, gint min_size,
     gint max_size, gint * out_width, gint * out_height);
 

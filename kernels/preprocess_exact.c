@@ -1,0 +1,515 @@
+/*
+ * preprocess_exact.c: CI_RESIZE_EXACT, Pillow's 8-bit resize bit for bit.
+ *
+ * Source rows go through in blocks of 16, block columns in tiles that stay in
+ * the first-level cache: fetch bytes -> 8-bit RGB as integers -> horizontal
+ * pass -> ring of resized 8-bit rows; the vertical pass reads the ring. Inside
+ * a block the vector lanes are rows, so that a horizontal tap is one vector
+ * times one scalar. No lane is ever shuffled: a lane loads four neighbouring
+ * bytes of its row as one word, and shifts take it apart and put it together.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "preprocess_priv.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BLOCK 16
+/* Lanes 0-7 are the even rows of a block and 8-15 the odd ones, so that one
+ * vector of eight chroma rows serves both halves. */
+#define ROW_OF_LANE(l) (2 * ((l) & 7) + ((l) >> 3))
+
+#define WEIGHT_BITS 22
+#define MATRIX_BITS 20
+
+typedef guint32 Lanes __attribute__ ((vector_size (32)));
+/* The same, of bytes in memory. */
+typedef guint32 ByteLanes __attribute__ ((vector_size (32), may_alias));
+
+/* Scratch of one task. */
+typedef struct
+{
+  Lanes *tile;                  /* tile_columns x n_channels x 16 rows */
+  guint32 *luma;                /* words as fetched, x 16 rows */
+  guint32 *chroma;              /* x 8 rows */
+  guint32 *resized;             /* tile / 4 x n_channels x 16 rows */
+  const guint8 **rows;          /* of the ring, under the vertical filter */
+  guint8 *ring;                 /* ring_rows x n_channels x stride */
+} Scratch;
+
+/* ---- tables ----------------------------------------------------------- */
+
+/* Pillow 9.4 Resample.c, precompute_coeffs() and normalize_coeffs_8bpc(), for
+ * the triangle filter. */
+static gboolean
+exact_taps_init (CiExactTaps * taps, gint in, gint out, gint n_entries)
+{
+  gdouble scale = (gdouble) in / out;
+  gdouble support = MAX (scale, 1.0);
+  gint capacity = (gint) ceil (support) * 2 + 1;
+  g_autofree gdouble *w = g_try_new (gdouble, capacity);
+  gint i, j, pass;
+
+  taps->first = g_try_new (gint, n_entries);
+  if (!w || !taps->first)
+    return FALSE;
+
+  /* The first pass finds how many taps the widest output has: all get as
+   * many, with zeros, for loops of one length. */
+  for (pass = 0; pass < 2; pass++) {
+    for (i = 0; i < n_entries; i++) {
+      gdouble center = (MIN (i, out - 1) + 0.5) * scale;
+      gint first = MAX (0, (gint) (center - support + 0.5));
+      gint end = MIN (in, (gint) (center + support + 0.5));
+      gint shift, n = end - first;
+      gdouble sum = 0.0;
+
+      for (j = 0; j < n; j++) {
+        gdouble d = fabs ((first + j - center + 0.5) * (1.0 / support));
+
+        w[j] = d < 1.0 ? 1.0 - d : 0.0;
+        sum += w[j];
+      }
+      for (j = 0; j < n; j++)
+        w[j] = floor (0.5 + w[j] / sum * (1 << WEIGHT_BITS));
+      for (shift = 0; shift < n - 1 && w[shift] == 0.0; shift++);
+      while (n - 1 > shift && w[n - 1] == 0.0)
+        n--;
+
+      if (pass == 0) {
+        taps->taps = MAX (taps->taps, n - shift);
+      } else {
+        gint32 *dst = taps->weights + (gsize) i * taps->taps;
+
+        taps->first[i] = MIN (first + shift, in - taps->taps);
+        dst += first + shift - taps->first[i];
+        for (j = shift; j < n; j++)
+          *dst++ = w[j];
+      }
+    }
+    if (pass == 0) {
+      taps->weights = g_try_malloc0_n ((gsize) n_entries * taps->taps,
+          sizeof (gint32));
+      if (!taps->weights)
+        return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gpointer
+take (guint8 * memory, gsize * pos, gsize bytes)
+{
+  gsize start = *pos;
+
+  *pos += CI_ALIGN64 (bytes);
+  return memory ? memory + start : NULL;
+}
+
+/* Cuts @memory up (NULL: only counts); returns the bytes that it takes. */
+static gsize
+scratch_layout (const CiPreprocess * pre, guint8 * memory, Scratch * scratch)
+{
+  const gsize words = (gsize) pre->exact.tile_columns * BLOCK;
+  const gsize word = sizeof (guint32);
+  gsize pos = 0;
+
+  scratch->tile = take (memory, &pos, words * word * pre->n_channels);
+  scratch->luma = take (memory, &pos, words * word);
+  scratch->chroma = take (memory, &pos, words * word / 2);
+  scratch->resized = take (memory, &pos,
+      (gsize) pre->exact.tile / 4 * pre->n_channels * BLOCK * word);
+  scratch->rows = take (memory, &pos, pre->exact.y.taps * sizeof (guint8 *));
+  scratch->ring = take (memory, &pos,
+      pre->exact.ring_rows * pre->n_channels * pre->exact.stride);
+  return pos;
+}
+
+/* ---- frame -> integers ------------------------------------------------ */
+
+/* Words of four bytes from @n_rows rows: word g, row r to dst[g * n_rows + r]
+ * from byte @offset + g * @step. Bytes from @row_bytes on read as 0. */
+CI_INLINE void
+fetch (const guint8 * const *rows, gint n_rows, gsize row_bytes, gsize offset,
+    gint step, gint n_words, guint32 * dst)
+{
+  gint n_inside, r, g, i;
+
+  n_inside = row_bytes < offset + 4 ? 0
+      : (gint) MIN ((row_bytes - offset - 4) / step + 1, (gsize) n_words);
+
+  for (r = 0; r < n_rows; r++) {
+    const guint8 *src = rows[r] + offset;
+
+    for (g = 0; g < n_inside; g++) {
+      guint32 word;
+
+      memcpy (&word, src + g * step, 4);
+      dst[g * n_rows + r] = GUINT32_FROM_LE (word);
+    }
+    for (; g < n_words; g++) {
+      guint32 word = 0;
+
+      for (i = 0; i < 4 && offset + g * step + i < row_bytes; i++)
+        word |= (guint32) src[g * step + i] << (8 * i);
+      dst[g * n_rows + r] = word;
+    }
+  }
+}
+
+/* The chroma words of I420: U0 U1 V0 V1. */
+CI_INLINE void
+fetch_i420 (const guint8 * const *u_rows, const guint8 * const *v_rows,
+    gint row_bytes, gint offset, gint n_words, guint32 * dst)
+{
+  gint r, g;
+
+  for (r = 0; r < BLOCK / 2; r++) {
+    for (g = 0; g < n_words; g++) {
+      gint a = MIN (offset + 2 * g, row_bytes - 1);
+      gint b = MIN (a + 1, row_bytes - 1);
+
+      dst[g * (BLOCK / 2) + r] = u_rows[r][a] | u_rows[r][b] << 8 |
+          v_rows[r][a] << 16 | (guint32) v_rows[r][b] << 24;
+    }
+  }
+}
+
+/* Four columns of YUV to 8-bit RGB; @u0 and @v0 are the bit positions of the
+ * first samples in a chroma word, the second ones follow at @pitch. */
+CI_INLINE void
+convert_yuv (const gint32 matrix[3][4], const guint32 * luma,
+    const guint32 * chroma, gint v0, gint pitch, gint32 * dst)
+{
+  gint32 term[3][8];
+  gint pair, column, half, l;
+
+  for (pair = 0; pair < 2; pair++) {
+    for (l = 0; l < 8; l++) {
+      gint32 u = chroma[l] >> (pitch * pair) & 0xff;
+      gint32 v = chroma[l] >> (pitch * pair + v0) & 0xff;
+
+      term[0][l] = matrix[0][1] * u + matrix[0][2] * v + matrix[0][3];
+      term[1][l] = matrix[1][1] * u + matrix[1][2] * v + matrix[1][3];
+      term[2][l] = matrix[2][1] * u + matrix[2][2] * v + matrix[2][3];
+    }
+    for (column = 2 * pair; column < 2 * pair + 2; column++) {
+      for (half = 0; half < 2; half++) {
+        gint32 *out = dst + column * 3 * BLOCK + half * 8;
+
+        for (l = 0; l < 8; l++) {
+          gint32 y = luma[half * 8 + l] >> (8 * column) & 0xff;
+          gint32 a, b, c;
+
+          y *= matrix[0][0];
+          a = (y + term[0][l]) >> MATRIX_BITS;
+          b = (y + term[1][l]) >> MATRIX_BITS;
+          c = (y + term[2][l]) >> MATRIX_BITS;
+          out[l] = CLAMP (a, 0, 255);
+          out[BLOCK + l] = CLAMP (b, 0, 255);
+          out[2 * BLOCK + l] = CLAMP (c, 0, 255);
+        }
+      }
+    }
+  }
+}
+
+CI_INLINE void
+convert_grey (const gint32 matrix[4], const guint32 * luma, gint32 * dst)
+{
+  gint column, l;
+
+  for (column = 0; column < 4; column++) {
+    for (l = 0; l < BLOCK; l++) {
+      gint32 y = luma[l] >> (8 * column) & 0xff;
+
+      y = (y * matrix[0] + matrix[3]) >> MATRIX_BITS;
+      dst[column * BLOCK + l] = CLAMP (y, 0, 255);
+    }
+  }
+}
+
+/* One pixel of a packed format. */
+CI_INLINE void
+convert_packed (const gint component[3], const guint32 * words, gint32 * dst)
+{
+  gint c, l;
+
+  for (c = 0; c < 3; c++) {
+    gint shift = 8 * component[c];
+
+    for (l = 0; l < BLOCK; l++)
+      dst[c * BLOCK + l] = words[l] >> shift & 0xff;
+  }
+}
+
+/* Pointers to the rows of a plane from @first on, in lane order; rows below
+ * the frame repeat its last one. */
+CI_INLINE void
+lane_rows (const CiImage * image, gint plane, gint first, gint height,
+    gint n_lanes, const guint8 ** rows)
+{
+  gint l;
+
+  for (l = 0; l < n_lanes; l++) {
+    gint row = first + (n_lanes == BLOCK ? ROW_OF_LANE (l) : l);
+
+    rows[l] = image->planes[plane] +
+        (gssize) MIN (row, height - 1) * image->strides[plane];
+  }
+}
+
+typedef struct
+{
+  const guint8 *rows[BLOCK], *chroma[BLOCK / 2], *chroma2[BLOCK / 2];
+} BlockRows;
+
+/* Columns [@x, @x + @n) of a block as 8-bit channels in the input's order;
+ * @x is even and @n a multiple of 4. */
+CI_INLINE void
+load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
+    const Scratch * scratch)
+{
+  const CiPixelFormat format = pre->format.pixel_format;
+  const gint width = pre->format.width;
+  const gint chroma_width = (width + 1) / 2;
+  gint32 *tile = (gint32 *) scratch->tile;
+  gint g;
+
+  if (pre->is_yuv) {
+    fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
+    if (format == CI_PIXEL_NV12)
+      fetch (block->chroma, BLOCK / 2, 2 * chroma_width, x, 4, n / 4,
+          scratch->chroma);
+    else
+      fetch_i420 (block->chroma, block->chroma2, chroma_width, x / 2, n / 4,
+          scratch->chroma);
+    for (g = 0; g < n / 4; g++) {
+      const guint32 *luma = scratch->luma + g * BLOCK;
+      const guint32 *chroma = scratch->chroma + g * BLOCK / 2;
+      gint32 *dst = tile + g * 4 * 3 * BLOCK;
+
+      if (format == CI_PIXEL_NV12)
+        convert_yuv (pre->exact.matrix, luma, chroma, 8, 16, dst);
+      else
+        convert_yuv (pre->exact.matrix, luma, chroma, 16, 8, dst);
+    }
+  } else if (pre->n_channels == 1) {
+    fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
+    for (g = 0; g < n / 4; g++)
+      convert_grey (pre->exact.matrix[0], scratch->luma + g * BLOCK,
+          tile + g * 4 * BLOCK);
+  } else {
+    const gint bytes = pre->pixel_bytes;
+
+    fetch (block->rows, BLOCK, (gsize) width * bytes, (gsize) x * bytes,
+        bytes, n, scratch->luma);
+    for (g = 0; g < n; g++)
+      convert_packed (pre->component, scratch->luma + g * BLOCK,
+          tile + g * 3 * BLOCK);
+  }
+}
+
+/* ---- horizontal ------------------------------------------------------- */
+
+/* Outputs [@x0, @x1) of a block into words of four neighbouring bytes. The
+ * weights of at most 16384 taps add up to less than 2^22 + 8224, so that no
+ * sum rounds to 256 and nothing needs clamping, here and vertically. */
+CI_INLINE void
+resize_columns (const CiExactTaps * taps, const Lanes * tile, gint base,
+    gint x0, gint x1, const gint n_channels, Lanes * dst)
+{
+  const gint n = 2 * n_channels;
+  gint x, k, t, i;
+
+  for (x = x0; x < x1; x += 4) {
+    Lanes out[6] = { {0}, };
+
+    for (k = 0; k < 4; k++) {
+      const Lanes *src = tile + (gsize) (taps->first[x + k] - base) * n;
+      const gint32 *w = taps->weights + (gsize) (x + k) * taps->taps;
+      Lanes acc[6] = { {0}, };
+
+      for (t = 0; t < taps->taps; t++, src += n)
+        for (i = 0; i < n; i++)
+          acc[i] += src[i] * w[t];
+      for (i = 0; i < n; i++)
+        out[i] |= (acc[i] + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS << (8 * k);
+    }
+    for (i = 0; i < n; i++)
+      *dst++ = out[i];
+  }
+}
+
+/* Source rows [@first, @first + 16) to the ring. */
+CI_INLINE void
+resize_block (const CiPreprocess * pre, const CiImage * image, gint first,
+    const Scratch * scratch)
+{
+  const gint n_channels = pre->n_channels;
+  const gint height = pre->format.height;
+  const gint chroma_height = (height + 1) / 2;
+  const gint n_outputs = (pre->options.resized_width + 3) & ~3;
+  const CiExactTaps *taps = &pre->exact.x;
+  const gsize stride = pre->exact.stride;
+  BlockRows block;
+  gint x0, x1, l, c, g;
+
+  lane_rows (image, 0, first, height, BLOCK, block.rows);
+  if (pre->is_yuv)
+    lane_rows (image, 1, first / 2, chroma_height, BLOCK / 2, block.chroma);
+  if (pre->format.pixel_format == CI_PIXEL_I420)
+    lane_rows (image, 2, first / 2, chroma_height, BLOCK / 2, block.chroma2);
+
+  for (x0 = 0; x0 < n_outputs; x0 = x1) {
+    gint base = taps->first[x0] & ~1;
+    gint end;
+
+    x1 = MIN (x0 + pre->exact.tile, n_outputs);
+    end = taps->first[x1 - 1] + taps->taps;
+    load_tile (pre, &block, base, (end - base + 3) & ~3, scratch);
+    if (n_channels == 3)
+      resize_columns (taps, scratch->tile, base, x0, x1, 3,
+          (Lanes *) scratch->resized);
+    else
+      resize_columns (taps, scratch->tile, base, x0, x1, 1,
+          (Lanes *) scratch->resized);
+
+    for (l = 0; l < BLOCK; l++) {
+      gint row = (first + ROW_OF_LANE (l)) % pre->exact.ring_rows;
+
+      for (c = 0; c < n_channels; c++) {
+        guint32 *dst = (guint32 *) (scratch->ring +
+            ((gsize) row * n_channels + c) * stride + x0);
+        const guint32 *src = scratch->resized + c * BLOCK + l;
+
+        for (g = 0; g < (x1 - x0) / 4; g++)
+          dst[g] = GUINT32_TO_LE (src[g * n_channels * BLOCK]);
+      }
+    }
+  }
+}
+
+/* ---- vertical --------------------------------------------------------- */
+
+CI_INLINE void
+resize_rows (const guint8 * const *rows, const gint32 * w, gint n_taps,
+    gsize offset, gsize n, guint8 * dst)
+{
+  gsize x;
+  gint t, k;
+
+  for (x = 0; x < n; x += sizeof (Lanes)) {
+    Lanes acc[4] = { {0}, }, out = { 0 };
+
+    for (t = 0; t < n_taps; t++) {
+      Lanes v = *(const ByteLanes *) (rows[t] + offset + x);
+
+      for (k = 0; k < 4; k++)
+        acc[k] += (v >> (8 * k) & 0xff) * w[t];
+    }
+    for (k = 0; k < 4; k++)
+      out |= (acc[k] + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS << (8 * k);
+    *(ByteLanes *) (dst + x) = out;
+  }
+}
+
+CI_INLINE void
+normalise (const guint8 * src, gint n, gfloat mean, gfloat scale, gfloat * dst)
+{
+  gint x;
+
+  for (x = 0; x < n; x++)
+    dst[x] = ((gfloat) src[x] - mean) * scale;
+}
+
+CI_MULTIVERSION void
+ci_preprocess_exact_rows (CiPreprocess * pre, const CiImage * image, gfloat * dst,
+    guint8 * memory, gint first_row, gint end_row)
+{
+  const CiPreprocessOptions *o = &pre->options;
+  const CiExactTaps *taps = &pre->exact.y;
+  const gsize stride = pre->exact.stride;
+  const gsize row_bytes = pre->n_channels * stride;
+  const gsize plane = (gsize) o->padded_width * o->padded_height;
+  gint next = taps->first[first_row] & ~(BLOCK - 1);
+  gint y, t, c;
+  Scratch scratch;
+
+  scratch_layout (pre, memory, &scratch);
+
+  for (y = first_row; y < end_row; y++) {
+    gint first = taps->first[y];
+
+    for (; next < first + taps->taps; next += BLOCK)
+      resize_block (pre, image, next, &scratch);
+    for (t = 0; t < taps->taps; t++)
+      scratch.rows[t] = scratch.ring +
+          (first + t) % pre->exact.ring_rows * row_bytes;
+
+    for (c = 0; c < pre->n_channels; c++)
+      resize_rows (scratch.rows, taps->weights + (gsize) y * taps->taps,
+          taps->taps, c * stride, stride, pre->exact.planes +
+          ((gsize) c * o->resized_height + y) * stride);
+    for (c = 0; c < 3; c++)
+      normalise (pre->exact.planes + ((gsize) (c % pre->n_channels) *
+              o->resized_height + y) * stride, o->resized_width, o->mean[c],
+          1.0f / o->std[c], dst + c * plane + (gsize) y * o->padded_width);
+  }
+}
+
+/* ---- set-up ----------------------------------------------------------- */
+
+gboolean
+ci_preprocess_exact_init (CiPreprocess * pre)
+{
+  const CiPreprocessOptions *o = &pre->options;
+  gint n_outputs = (o->resized_width + 3) & ~3;
+  gint c, i, x;
+  Scratch unused;
+
+  if (!exact_taps_init (&pre->exact.x, pre->format.width, o->resized_width,
+          n_outputs)
+      || !exact_taps_init (&pre->exact.y, pre->format.height,
+          o->resized_height, o->resized_height))
+    return FALSE;
+
+  for (c = 0; c < 3; c++) {
+    for (i = 0; i < 4; i++)
+      pre->exact.matrix[c][i] =
+          lrint (pre->matrix[c][i] * (1 << MATRIX_BITS));
+    pre->exact.matrix[c][3] += 1 << (MATRIX_BITS - 1);
+  }
+
+  pre->exact.tile = MIN (32, n_outputs);
+  for (x = 0; x < n_outputs; x += pre->exact.tile) {
+    gint last = MIN (x + pre->exact.tile, n_outputs) - 1;
+    gint n = pre->exact.x.first[last] + pre->exact.x.taps -
+        (pre->exact.x.first[x] & ~1);
+
+    pre->exact.tile_columns = MAX (pre->exact.tile_columns, (n + 3) & ~3);
+  }
+  /* A whole number of blocks, with room for a filter that starts at the last
+   * row of the first one. */
+  pre->exact.ring_rows = (pre->exact.y.taps + 2 * (BLOCK - 1)) & ~(BLOCK - 1);
+  pre->exact.stride = CI_ALIGN64 (o->resized_width);
+  pre->exact.planes = g_try_malloc ((gsize) pre->n_channels *
+      o->resized_height * pre->exact.stride);
+  if (!pre->exact.planes)
+    return FALSE;
+
+  pre->scratch_bytes = scratch_layout (pre, NULL, &unused);
+  return TRUE;
+}
+
+void
+ci_preprocess_exact_clear (CiPreprocess * pre)
+{
+  g_free (pre->exact.x.first);
+  g_free (pre->exact.x.weights);
+  g_free (pre->exact.y.first);
+  g_free (pre->exact.y.weights);
+  g_free (pre->exact.planes);
+  g_free (pre->exact.packed);
+}
