@@ -299,18 +299,21 @@ plan_memory (CiPlan * plan, GError ** error)
   }
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
-    gsize bytes = align_up (ci_map_floats (ci_plan_map (plan, i))
-        * sizeof (gfloat));
     gint end = plan->keep[i] ? G_MAXINT : last[i];
+    gsize bytes;
 
     if (node->kind != CI_KIND_MAP || node->op == CI_OP_NONE
         || plan->buffers[i].map.data)
       continue;
+    bytes = align_up (ci_map_floats (ci_plan_map (plan, i))
+        * sizeof (gfloat));
     for (gint k = 0; k < 2 && !of[i]; k++) {
       CiValue src = in_place_operand (node, k);
 
+      /* a convolution still reads around what it has written */
       if (src != CI_NO_VALUE && of[src] && of[src]->end == i
-          && of[src]->bytes == bytes) {
+          && of[src]->bytes == bytes
+          && (node->op != CI_OP_CONV || of[src] != of[node->srcs[0]])) {
         of[i] = of[src];
         of[i]->end = end;
       }

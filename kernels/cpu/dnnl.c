@@ -201,7 +201,8 @@ packed_find (const gchar * key)
   return packed;
 }
 
-/* Adds @packed, or gives it up for one that another thread added first. */
+/* Hands @packed to the cache, or gives it up for one that another thread added
+ * first; returns a reference for the caller. */
 static Packed *
 packed_publish (Packed * packed)
 {
@@ -394,7 +395,6 @@ pack_slice (CiPlan * plan, const CiNode * node, Slice * slice, Desc wanted,
     goto fail;
   }
   slice->packed = packed_publish (packed);
-  packed_unref (packed);
   return TRUE;
 
 fail:
@@ -414,7 +414,7 @@ prepare_slice (CiPlan * plan, const CiNode * node, const CiMap * src,
   /* a slice of the groups reads a slice of the source */
   gint in = src->c / node->groups * g;
   gsize src_first = g == node->groups ? 0
-      : (gsize) s->first / node->channels * src->c;
+      : (gsize) s->first * src->c / node->channels;
   dnnl_dims_t src_dims = { 1, in, src->h, src->w };
   dnnl_dims_t dst_dims = { 1, s->channels, dst->h, dst->w };
   dnnl_dims_t weight_dims = { s->channels, in, k, k };
@@ -435,8 +435,6 @@ prepare_slice (CiPlan * plan, const CiNode * node, const CiMap * src,
   dnnl_status_t status;
   gboolean ok = FALSE;
 
-  if (g != node->groups)
-    src_first = (gsize) s->first * src->c / node->channels;
   CHECK (make_desc (&src_desc, 4, src_dims,
           src->block == 1 ? dnnl_nchw : dnnl_aBcd8b));
   CHECK (make_desc (&dst_desc, 4, dst_dims, dnnl_aBcd8b));
@@ -541,9 +539,8 @@ ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
 
     s->first = units * i / n * unit;
     s->channels = end - s->first;
-    s->groups = (gint64) node->groups * s->channels / node->channels;
-    if (n == 1 || node->groups == 1)
-      s->groups = node->groups;
+    s->groups = node->groups == 1 ? 1
+        : (gint64) node->groups * s->channels / node->channels;
     ok = prepare_slice (plan, node, src, dst, node->residual != CI_NO_VALUE,
         s, &weight, &bias, error);
   }

@@ -1,0 +1,535 @@
+/*
+ * session.c: frames in, instances out: pre-processing, a plan per input size,
+ * and the way back from network to frame coordinates (SEMANTICS 10).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <string.h>
+
+/* Formats whose plans are kept: a stream that changes between a few sizes
+ * finds them all again. */
+#define MAX_FORMATS 4
+
+typedef struct
+{
+  gint refs;
+  gint width, height;           /* padded input */
+  CiPlan *plan;
+} SizedPlan;
+
+typedef struct
+{
+  CiImageFormat image;
+  CiPreprocessOptions pre_options;
+  CiPreprocess *pre;
+  SizedPlan *sized;
+} Format;
+
+struct _CiSession
+{
+  CiModel *model;
+  const CiConfig *config;
+  CiSessionOptions options;
+  CiPool *pool;
+  CiGraph *graph;
+  gint capacity;
+
+  GPtrArray *formats;           /* Format, most recently used last */
+  Format *current;
+  gint64 preprocess_ns;
+
+  CiInstance *instances;        /* capacity */
+  gint n_instances;
+  guint8 *grids;
+  gsize grids_size;
+};
+
+static void
+sized_plan_unref (SizedPlan * sized)
+{
+  if (!sized || --sized->refs)
+    return;
+  ci_plan_free (sized->plan);
+  g_free (sized);
+}
+
+static void
+format_free (Format * format)
+{
+  ci_preprocess_free (format->pre);
+  sized_plan_unref (format->sized);
+  g_free (format);
+}
+
+static gboolean
+check_options (const CiSessionOptions * o, GError ** error)
+{
+  if (o->threads < 0 || o->min_size < 0 || o->max_size < 0
+      || o->input_width < 0 || o->input_height < 0 || o->max_detections < 0) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "negative option: threads %d, min-size %d, max-size %d, input %dx%d, "
+        "max-detections %d", o->threads, o->min_size, o->max_size,
+        o->input_width, o->input_height, o->max_detections);
+    return FALSE;
+  }
+  if (!o->input_width != !o->input_height) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "input width (%d) and height (%d) have to be given together",
+        o->input_width, o->input_height);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+CiSession *
+ci_session_new (CiModel * model, const CiSessionOptions * options,
+    GError ** error)
+{
+  CiSession *session;
+
+  if (!check_options (options, error))
+    return NULL;
+  session = g_new0 (CiSession, 1);
+  session->model = ci_model_ref (model);
+  session->config = ci_model_get_config (model);
+  session->options = *options;
+  session->capacity = options->max_detections ? options->max_detections
+      : session->config->inference.post_nms_top_k;
+  session->pool = ci_pool_new (options->threads);
+  session->graph = ci_condinst_build (session->config, session->capacity,
+      options->full_map, options->keep_tensors);
+  session->formats =
+      g_ptr_array_new_with_free_func ((GDestroyNotify) format_free);
+  session->instances = g_new0 (CiInstance, session->capacity);
+  return session;
+}
+
+void
+ci_session_free (CiSession * session)
+{
+  if (!session)
+    return;
+  g_ptr_array_unref (session->formats);
+  ci_graph_free (session->graph);
+  ci_pool_free (session->pool);
+  g_free (session->instances);
+  g_free (session->grids);
+  ci_model_unref (session->model);
+  g_free (session);
+}
+
+/* ---- formats ----------------------------------------------------------- */
+
+static gint
+round_up (gint n, gint divisor)
+{
+  return (n + divisor - 1) / divisor * divisor;
+}
+
+static void
+choose_size (const CiSession * session, const CiImageFormat * image,
+    CiPreprocessOptions * out)
+{
+  const CiSessionOptions *o = &session->options;
+  gint divisor = session->config->input.size_divisor;
+
+  if (o->input_width) {
+    gdouble scale = MIN ((gdouble) o->input_width / image->width,
+        (gdouble) o->input_height / image->height);
+
+    out->resized_width = image->width * scale + 0.5;
+    out->resized_height = image->height * scale + 0.5;
+  } else {
+    gint min_size = o->min_size ? o->min_size : session->config->input.min_size;
+    gint max_size = o->max_size ? o->max_size : session->config->input.max_size;
+
+    ci_resize_shortest_edge (image->width, image->height, min_size,
+        MAX (min_size, max_size), &out->resized_width, &out->resized_height);
+  }
+  /* a frame of extreme shape keeps a pixel */
+  out->resized_width = MAX (out->resized_width, 1);
+  out->resized_height = MAX (out->resized_height, 1);
+  out->padded_width = round_up (out->resized_width, divisor);
+  out->padded_height = round_up (out->resized_height, divisor);
+}
+
+static SizedPlan *
+get_plan (CiSession * session, gint width, gint height, GError ** error)
+{
+  CiPlanOptions options = { session->options.backend, session->pool, height,
+    width, session->options.keep_tensors, FALSE
+  };
+  SizedPlan *sized;
+  CiPlan *plan;
+
+  for (guint i = 0; i < session->formats->len; i++) {
+    sized = ((Format *) g_ptr_array_index (session->formats, i))->sized;
+    if (sized->width == width && sized->height == height) {
+      sized->refs++;
+      return sized;
+    }
+  }
+  plan = ci_plan_compile (session->graph,
+      ci_model_get_weights (session->model), &options, error);
+  if (!plan) {
+    g_prefix_error (error, "%s: ", ci_model_get_name (session->model));
+    return NULL;
+  }
+  sized = g_new0 (SizedPlan, 1);
+  *sized = (SizedPlan) {
+  1, width, height, plan};
+  return sized;
+}
+
+static gboolean
+same_format (const CiImageFormat * a, const CiImageFormat * b)
+{
+  return a->pixel_format == b->pixel_format && a->width == b->width
+      && a->height == b->height && a->matrix == b->matrix
+      && a->full_range == b->full_range;
+}
+
+static Format *
+new_format (CiSession * session, const CiImageFormat * image, GError ** error)
+{
+  const CiConfig *config = session->config;
+  Format *format;
+
+  if (image->width < 1 || image->height < 1) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "a frame cannot be %dx%d pixels", image->width, image->height);
+    return NULL;
+  }
+  format = g_new0 (Format, 1);
+  format->image = *image;
+  format->pre_options.rgb = config->input.rgb;
+  format->pre_options.quality = session->options.resize;
+  memcpy (format->pre_options.mean, config->input.pixel_mean,
+      sizeof (format->pre_options.mean));
+  memcpy (format->pre_options.std, config->input.pixel_std,
+      sizeof (format->pre_options.std));
+  choose_size (session, image, &format->pre_options);
+  if (!(format->pre = ci_preprocess_new (image, &format->pre_options, error))
+      || !(format->sized = get_plan (session,
+              format->pre_options.padded_width,
+              format->pre_options.padded_height, error))) {
+    format_free (format);
+    return NULL;
+  }
+  return format;
+}
+
+gboolean
+ci_session_configure (CiSession * session, const CiImageFormat * image,
+    GError ** error)
+{
+  GPtrArray *formats = session->formats;
+  Format *format = NULL;
+  gint stride = session->config->condinst.mask_out_stride;
+  gsize needed;
+
+  for (guint i = 0; i < formats->len && !format; i++)
+    if (same_format (&((Format *) g_ptr_array_index (formats, i))->image,
+            image))
+      format = g_ptr_array_steal_index (formats, i);
+  if (!format && !(format = new_format (session, image, error)))
+    return FALSE;
+
+  needed = (gsize) session->capacity * (format->sized->width / stride)
+      * (format->sized->height / stride);
+  if (needed > session->grids_size) {
+    guint8 *grids = g_try_realloc (session->grids, needed);
+
+    if (!grids) {
+      g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
+          "out of memory: %d mask grids", session->capacity);
+      format_free (format);
+      return FALSE;
+    }
+    session->grids = grids;
+    session->grids_size = needed;
+  }
+  g_ptr_array_add (formats, format);
+  session->current = format;
+  session->n_instances = 0;
+  if (formats->len > MAX_FORMATS)
+    g_ptr_array_remove_index (formats, 0);
+  return TRUE;
+}
+
+/* ---- running ----------------------------------------------------------- */
+
+void
+ci_session_get_detect_params (const CiSession * session,
+    CiDetectParams * params)
+{
+  const CiConfig *config = session->config;
+
+  *params = (CiDetectParams) {
+  config->inference.inference_threshold, config->inference.nms_threshold,
+        config->inference.pre_nms_top_k, session->capacity, NULL};
+}
+
+/* Boxes to the frame and clipped, grids to bytes. */
+static void
+collect_instances (CiSession * session)
+{
+  const Format *format = session->current;
+  gint w = format->image.width, h = format->image.height;
+  gfloat sx = (gdouble) w / format->pre_options.resized_width;
+  gfloat sy = (gdouble) h / format->pre_options.resized_height;
+  gint stride = session->config->condinst.mask_out_stride;
+  guint8 *grid = session->grids;
+  CiDetections d;
+
+  session->n_instances = 0;
+  ci_plan_get_detections (format->sized->plan, &d);
+  for (gint i = 0; i < d.count; i++) {
+    CiInstance *out = &session->instances[session->n_instances];
+    const gfloat *box = d.boxes + 4 * i;
+    CiMaskGrid mask;
+
+    *out = (CiInstance) {
+    CLAMP (box[0] * sx, 0, w), CLAMP (box[1] * sy, 0, h),
+          CLAMP (box[2] * sx, 0, w), CLAMP (box[3] * sy, 0, h),
+          d.scores[i], d.classes[i]};
+    if (out->x1 <= out->x0 || out->y1 <= out->y0)
+      continue;
+    out->detection = i;
+    if (ci_plan_get_mask (format->sized->plan, i, &mask) && mask.width
+        && mask.height) {
+      gsize n = (gsize) mask.width * mask.height;
+
+      ci_mask_quantise (mask.prob, grid, n);
+      out->grid = grid;
+      out->grid_width = mask.width;
+      out->grid_height = mask.height;
+      /* cell i lies at stride * i + stride / 2 of the input (SEMANTICS 9),
+       * pixel centres at .5 */
+      out->scale_x = stride * sx;
+      out->scale_y = stride * sy;
+      out->offset_x = (stride * mask.x + 0.5f) * sx;
+      out->offset_y = (stride * mask.y + 0.5f) * sy;
+      grid += n;
+    }
+    session->n_instances++;
+  }
+}
+
+gboolean
+ci_session_run (CiSession * session, const CiImage * image,
+    const CiDetectParams * params, const CiInstance ** instances, gint * n,
+    GError ** error)
+{
+  CiDetectParams defaults;
+  gint64 start = g_get_monotonic_time ();
+  Format *format = session->current;
+
+  if (!format) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "the session has not been configured for a frame format");
+    return FALSE;
+  }
+  if (!params) {
+    ci_session_get_detect_params (session, &defaults);
+    params = &defaults;
+  }
+  ci_preprocess_run (format->pre, image,
+      ci_plan_get_input (format->sized->plan), session->pool);
+  session->preprocess_ns = (g_get_monotonic_time () - start) * 1000;
+  session->n_instances = 0;
+  if (!ci_plan_run (format->sized->plan, params, error))
+    return FALSE;
+  collect_instances (session);
+  *instances = session->instances;
+  *n = session->n_instances;
+  return TRUE;
+}
+
+gboolean
+ci_session_paste_mask (CiSession * session, const CiInstance * instance,
+    gfloat threshold, guint8 * dst, GError ** error)
+{
+  const Format *format = session->current;
+  CiMaskGrid grid;
+
+  if (!session->options.full_map) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "exact masks need a session with full_map");
+    return FALSE;
+  }
+  if (!format || !ci_plan_get_mask (format->sized->plan, instance->detection,
+          &grid)) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "no mask of detection %d", instance->detection);
+    return FALSE;
+  }
+  ci_mask_paste (&grid, session->config->condinst.mask_out_stride,
+      format->pre_options.resized_width, format->pre_options.resized_height,
+      format->image.width, format->image.height, threshold, dst);
+  return TRUE;
+}
+
+void
+ci_session_get_times (const CiSession * session, CiSessionTimes * out)
+{
+  CiPlanTimes times = { 0 };
+
+  if (session->current)
+    ci_plan_get_times (session->current->sized->plan, &times);
+  *out = (CiSessionTimes) {
+  session->preprocess_ns, times.network_ns, times.decode_ns, times.masks_ns};
+}
+
+void
+ci_session_get_input_size (const CiSession * session, gint * resized_width,
+    gint * resized_height, gint * padded_width, gint * padded_height)
+{
+  CiPreprocessOptions none = { 0 };
+  const CiPreprocessOptions *o = session->current ?
+      &session->current->pre_options : &none;
+
+  *resized_width = o->resized_width;
+  *resized_height = o->resized_height;
+  *padded_width = o->padded_width;
+  *padded_height = o->padded_height;
+}
+
+gdouble
+ci_session_get_gflop (const CiSession * session)
+{
+  return session->current ?
+      ci_plan_get_flops (session->current->sized->plan) / 1e9 : 0;
+}
+
+/* ---- dump -------------------------------------------------------------- */
+
+typedef struct
+{
+  GPtrArray *names;             /* gchar * */
+  GArray *tensors;              /* CiTensor; data to be freed */
+} Dump;
+
+static void
+dump_take (Dump * dump, const gchar * name, const CiTensor * tensor)
+{
+  g_ptr_array_add (dump->names, g_strdup (name));
+  g_array_append_val (dump->tensors, *tensor);
+}
+
+static void
+dump_array (Dump * dump, const gchar * name, CiDType dtype, gint64 n,
+    gint64 columns, gconstpointer data)
+{
+  CiTensor t = { dtype, columns ? 2 : 1, {n, columns} };
+
+  t.data = g_memdup2 (data, n * MAX (columns, 1) * ci_dtype_size (dtype));
+  dump_take (dump, name, &t);
+}
+
+static void
+dump_detections (CiSession * session, Dump * dump)
+{
+  gint n = session->n_instances;
+  g_autofree gint32 *from = g_new0 (gint32, n + 1);
+  g_autofree gint32 *classes = g_new0 (gint32, n + 1);
+  g_autofree gfloat *boxes = g_new0 (gfloat, 4 * n + 1);
+  g_autofree gfloat *scores = g_new0 (gfloat, n + 1);
+  CiDetections d;
+
+  ci_plan_get_detections (session->current->sized->plan, &d);
+  dump_array (dump, "pre.boxes", CI_DTYPE_F32, d.count, 4, d.boxes);
+  dump_array (dump, "pre.scores", CI_DTYPE_F32, d.count, 0, d.scores);
+  dump_array (dump, "pre.classes", CI_DTYPE_I32, d.count, 0, d.classes);
+  dump_array (dump, "pre.level", CI_DTYPE_I32, d.count, 0, d.levels);
+  dump_array (dump, "pre.loc", CI_DTYPE_F32, d.count, 2, d.locations);
+  dump_array (dump, "pre.loc_index", CI_DTYPE_I32, d.count, 0, d.cells);
+  for (gint i = 0; i < n; i++) {
+    const CiInstance *instance = &session->instances[i];
+
+    from[i] = instance->detection;
+    classes[i] = instance->class_id;
+    scores[i] = instance->score;
+    memcpy (boxes + 4 * i, &instance->x0, 4 * sizeof (gfloat));
+  }
+  dump_array (dump, "det.from_pre", CI_DTYPE_I32, n, 0, from);
+  dump_array (dump, "det.boxes", CI_DTYPE_F32, n, 4, boxes);
+  dump_array (dump, "det.scores", CI_DTYPE_F32, n, 0, scores);
+  dump_array (dump, "det.classes", CI_DTYPE_I32, n, 0, classes);
+}
+
+/* The binary masks at the frame's size, most significant bit first. */
+static gboolean
+dump_masks (CiSession * session, Dump * dump, GError ** error)
+{
+  const CiImageFormat *image = &session->current->image;
+  gint n = session->n_instances;
+  gsize n_pixels = (gsize) image->width * image->height;
+  gsize n_bytes = (n_pixels + 7) / 8;
+  g_autofree guint8 *mask = g_try_malloc (n_pixels);
+  g_autofree guint8 *bits = g_try_malloc0 (n * n_bytes + 1);
+  g_autofree gint32 *areas = g_new0 (gint32, n + 1);
+
+  if (!mask || !bits) {
+    g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
+        "out of memory: %d masks of %dx%d", n, image->width, image->height);
+    return FALSE;
+  }
+  for (gint i = 0; i < n; i++) {
+    if (!ci_session_paste_mask (session, &session->instances[i], 0.5f, mask,
+            error))
+      return FALSE;
+    for (gsize p = 0; p < n_pixels; p++)
+      if (mask[p]) {
+        bits[i * n_bytes + p / 8] |= 0x80 >> p % 8;
+        areas[i]++;
+      }
+  }
+  dump_array (dump, "mask.bits", CI_DTYPE_U8, n, n_bytes, bits);
+  dump_array (dump, "mask.area", CI_DTYPE_I32, n, 0, areas);
+  return TRUE;
+}
+
+gboolean
+ci_session_dump (CiSession * session, const gchar * path, GError ** error)
+{
+  const CiPreprocessOptions *pre;
+  CiPlan *plan;
+  Dump dump;
+  CiTensor t;
+  gboolean ok;
+
+  if (!session->options.keep_tensors || !session->options.full_map
+      || !session->current) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "a dump needs a session with keep_tensors and full_map that has run");
+    return FALSE;
+  }
+  pre = &session->current->pre_options;
+  plan = session->current->sized->plan;
+  dump.names = g_ptr_array_new_with_free_func (g_free);
+  dump.tensors = g_array_new (FALSE, FALSE, sizeof (CiTensor));
+  for (const gchar * const *name = ci_plan_get_names (plan); *name; name++)
+    if (ci_plan_read (plan, *name, &t))
+      dump_take (&dump, *name, &t);
+  if (session->options.resize == CI_RESIZE_EXACT) {
+    t = (CiTensor) {
+      CI_DTYPE_U8, 3, {pre->resized_height, pre->resized_width, 3}};
+    t.data = g_memdup2 (ci_preprocess_get_resized (session->current->pre),
+        ci_tensor_n_elements (&t));
+    dump_take (&dump, "input.resized_u8", &t);
+  }
+  dump_detections (session, &dump);
+  ok = dump_masks (session, &dump, error)
+      && ci_safetensors_write (path,
+      (const gchar * const *) dump.names->pdata,
+      (const CiTensor *) dump.tensors->data, dump.tensors->len, NULL, error);
+
+  for (guint i = 0; i < dump.tensors->len; i++)
+    g_free ((gpointer) g_array_index (dump.tensors, CiTensor, i).data);
+  g_array_unref (dump.tensors);
+  g_ptr_array_unref (dump.names);
+  return ok;
+}
