@@ -370,13 +370,13 @@ read_condinst (const Section * root, CiConfig * config)
       read_int (&branch, "channels", 128, 1, 65536);
   config->condinst.branch_num_convs = read_int (&branch, "num_convs", 4, 0, 32);
   config->condinst.branch_out_channels =
-      read_int (&branch, "out_channels", 8, 1, 64);
+      read_int (&branch, "out_channels", 8, 1, 32);
   config->condinst.branch_norm = read_choice (&branch, "norm", CI_NORM_NONE,
       norms);
   if (config->condinst.branch_norm == CI_NORM_GN)
     fail (&branch, "norm", CI_ERROR_UNSUPPORTED,
         "\"gn\" is not known here (none, bn)");
-  config->condinst.head_channels = read_int (&head, "channels", 8, 1, 64);
+  config->condinst.head_channels = read_int (&head, "channels", 8, 1, 32);
   config->condinst.head_num_layers = read_int (&head, "num_layers", 3, 1, 8);
   config->condinst.rel_coords = read_boolean (&head, "rel_coords", TRUE);
   stride = read_int (&s, "mask_out_stride", 4, 1, 8);
@@ -396,9 +396,9 @@ read_inference (const Section * root, CiConfig * config)
   config->inference.nms_threshold =
       read_float (&s, "nms_threshold", 0.6f, 0, 1);
   config->inference.pre_nms_top_k =
-      read_int (&s, "pre_nms_top_k", 1000, 1, 100000);
+      read_int (&s, "pre_nms_top_k", 1000, 1, 5000);
   config->inference.post_nms_top_k =
-      read_int (&s, "post_nms_top_k", 100, 1, 10000);
+      read_int (&s, "post_nms_top_k", 100, 1, 1000);
   config->inference.score_threshold =
       read_float (&s, "score_threshold", 0.5f, 0, 1);
 }
