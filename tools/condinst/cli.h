@@ -1,0 +1,74 @@
+/*
+ * cli.h: what the commands of condinst have in common
+ *
+ * A command gets its own name in argv[0] and returns the exit status: 0 done,
+ * 1 failed, 2 wrongly used. Results go to the standard output, everything else
+ * to the standard error.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_CLI_H
+#define CI_CLI_H
+
+#include <json-glib/json-glib.h>
+
+#include "models.h"
+
+G_BEGIN_DECLS
+
+#define CI_EXIT_OK 0
+#define CI_EXIT_FAILED 1
+#define CI_EXIT_USAGE 2
+
+gint ci_cmd_info (gint argc, gchar ** argv);
+gint ci_cmd_run (gint argc, gchar ** argv);
+gint ci_cmd_eval (gint argc, gchar ** argv);
+gint ci_cmd_bench (gint argc, gchar ** argv);
+
+/** "condinst: message"; the returned status is @status. */
+gint ci_cli_fail (gint status, const gchar * format, ...)
+  G_GNUC_PRINTF (2, 3);
+
+typedef struct
+{
+  const gchar *arguments;       /* for the help: "MODEL IMAGE..." */
+  const gchar *summary;
+  const GOptionEntry *entries;
+  gint min_arguments, max_arguments;    /* besides options; max < 0: any */
+} CiCliUsage;
+
+/**
+ * Parses the options of a command. What remains in @argv, from index 1 on, are
+ * its arguments. Returns FALSE, after a message, if the usage was wrong.
+ */
+gboolean ci_cli_parse (const CiCliUsage * usage, gint * argc, gchar *** argv);
+
+/** Options for CI_CLI_SESSION_ENTRIES; one set, of the command that runs. */
+extern gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
+
+#define CI_CLI_THREADS_ENTRY \
+  {"threads", 't', 0, G_OPTION_ARG_INT, &ci_cli_threads, \
+      "Threads to compute with (default: one per core)", "N"}
+#define CI_CLI_SIZE_ENTRIES \
+  {"min-size", 0, 0, G_OPTION_ARG_INT, &ci_cli_min_size, \
+      "Short side of the network's input (default: the model's)", "PIXELS"}, \
+  {"max-size", 0, 0, G_OPTION_ARG_INT, &ci_cli_max_size, \
+      "Most that its long side may have (default: the model's)", "PIXELS"}
+
+/** "640x480" to numbers of at least 1; FALSE if it is something else. */
+gboolean ci_cli_parse_size (const gchar * text, gint * width, gint * height);
+/**
+ * Fills @options from the options above and @input ("WxH" or NULL); FALSE,
+ * after a message, if they make no sense.
+ */
+gboolean ci_cli_session_options (const gchar * input,
+    CiSessionOptions * options);
+
+/** "done/total unit, rate, time left" on a terminal; nothing elsewhere.
+ * @start_us: g_get_monotonic_time() at the beginning. */
+void ci_cli_progress (guint done, guint total, const gchar * unit,
+    gint64 start_us);
+
+G_END_DECLS
+
+#endif /* CI_CLI_H */

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "coco_json.h"
+#include "draw.h"
+
+/* Large enough for the product's best speed, small enough for a round. */
+#define SGEMM_SIZE 1536
+#define MAX_SIDE 16384
+#define DEFAULT_ROUNDS 20
+
+enum
+{
+  PREPROCESS,
+  NETWORK,
+  DECODE,
+  MASKS,
+  OVERLAY,
+  N_STAGES
+};
+
+static const gchar *const stage_names[N_STAGES] = {
+  "preprocess", "network", "decode", "masks", "overlay"
+};
+
+typedef struct
+{
+  CiModel *model;
+  CiSession *session;
+  CiDetectParams params;
+  GstVideoFrame frame;
+  CiImage image;
+  GstMaskDraw *draw;
+  gint n_instances;             /* of the last frame */
+
+  guint n_rounds;
+  gdouble *ms[N_STAGES];        /* per round */
+  gdouble sgemm_gflops;
+} Bench;
+
+/* ---- the frame --------------------------------------------------------- */
+
+/* Soft shapes with a little noise: neither flat nor random, as video is. */
+static gboolean
+map_frame (Bench * bench, gint width, gint height, CiImageFormat * format,
+    GError ** error)
+{
+  g_autoptr (GRand) random = g_rand_new_with_seed (1);
+  GstVideoInfo info;
+  GstBuffer *buffer;
+  gint plane, x, y;
+  gboolean ok;
+
+  gst_video_info_set_format (&info, GST_VIDEO_FORMAT_NV12, width, height);
+  buffer = gst_buffer_new_allocate (NULL, GST_VIDEO_INFO_SIZE (&info), NULL);
+  ok = buffer && gst_video_frame_map (&bench->frame, &info, buffer,
+      GST_MAP_READWRITE);
+  g_clear_pointer (&buffer, gst_buffer_unref);  /* the frame holds it */
+  if (!ok) {
+    g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
+        "no memory for a frame of %dx%d", width, height);
+    return FALSE;
+  }
+
+  for (plane = 0; plane < 2; plane++) {
+    guint8 *row = GST_VIDEO_FRAME_PLANE_DATA (&bench->frame, plane);
+    gint stride = GST_VIDEO_FRAME_PLANE_STRIDE (&bench->frame, plane);
+    gint rows = plane ? (height + 1) / 2 : height;
+
+    for (y = 0; y < rows; y++, row += stride) {
+      for (x = 0; x < stride; x++)
+        row[x] = 64 + 96 * x / width + 64 * ((x / 97 + y / 61) % 2)
+            + g_rand_int_range (random, 0, 16);
+    }
+    bench->image.planes[plane] =
+        GST_VIDEO_FRAME_PLANE_DATA (&bench->frame, plane);
+    bench->image.strides[plane] = stride;
+  }
+  *format = (CiImageFormat) { CI_PIXEL_NV12, width, height, CI_YUV_BT709,
+    FALSE
+  };
+  return TRUE;
+}
+
+/* ---- measuring --------------------------------------------------------- */
+
+static gboolean
+run_frame (Bench * bench, gdouble ms[N_STAGES], GError ** error)
+{
+  const CiInstance *instances;
+  CiSessionTimes times;
+  gint64 start;
+
+  if (!ci_session_run (bench->session, &bench->image, &bench->params,
+          &instances, &bench->n_instances, error))
+    return FALSE;
+  ci_session_get_times (bench->session, &times);
+  ms[PREPROCESS] = times.preprocess_ns / 1e6;
+  ms[NETWORK] = times.network_ns / 1e6;
+  ms[DECODE] = times.decode_ns / 1e6;
+  ms[MASKS] = times.masks_ns / 1e6;
+
+  start = g_get_monotonic_time ();
+  ci_draw_frame (bench->draw, &bench->frame, bench->model, instances,
+      bench->n_instances);
+  ms[OVERLAY] = (g_get_monotonic_time () - start) / 1e3;
+  return TRUE;
+}
+
+/* Nothing is to be seen in the frame, but masks and drawing must cost what
+ * they cost: lowers the threshold until there are @n objects. */
+static gboolean
+find_threshold (Bench * bench, gint n, GError ** error)
+{
+  gdouble ms[N_STAGES];
+  gint i;
+
+  bench->params.post_nms_top_k = MIN (bench->params.post_nms_top_k,
+      MAX (n, 1));
+  if (n == 0)
+    bench->params.inference_threshold = 2;      /* nothing reaches it */
+  for (i = 0; i < 24; i++) {
+    if (!run_frame (bench, ms, error))
+      return FALSE;
+    if (bench->n_instances >= n)
+      break;
+    bench->params.inference_threshold /= 2;
+  }
+  return TRUE;
+}
+
+static gboolean
+measure (Bench * bench, GError ** error)
+{
+  CiPool *pool = ci_pool_new (ci_cli_threads);
+  gint64 start = g_get_monotonic_time ();
+  gboolean ok = TRUE;
+  guint i, s;
+
+  ci_cpu_sgemm_gflops (pool, SGEMM_SIZE, 1);
+  for (i = 0; i < bench->n_rounds && ok; i++) {
+    gdouble ms[N_STAGES], gflops;
+
+    ci_cli_progress (i, bench->n_rounds, "rounds", start);
+    /* By turns, as the machine may be faster at one time than at another. */
+    gflops = ci_cpu_sgemm_gflops (pool, SGEMM_SIZE, 1);
+    bench->sgemm_gflops = MAX (bench->sgemm_gflops, gflops);
+    ok = run_frame (bench, ms, error);
+    for (s = 0; s < N_STAGES && ok; s++)
+      bench->ms[s][i] = ms[s];
+  }
+  ci_cli_progress (bench->n_rounds, bench->n_rounds, "rounds", start);
+  ci_pool_free (pool);
+  return ok;
+}
+
+static gint
+compare_doubles (gconstpointer a, gconstpointer b)
+{
+  gdouble x = *(const gdouble *) a, y = *(const gdouble *) b;
+
+  return x < y ? -1 : x > y;
+}
+
+/* ---- output ------------------------------------------------------------ */
+
+static gchar *
+cpu_name (void)
+{
+  g_autofree gchar *text = NULL;
+  const gchar *line, *end;
+
+  if (g_file_get_contents ("/proc/cpuinfo", &text, NULL, NULL)
+      && (line = strstr (text, "model name")) && (line = strchr (line, ':'))) {
+    line++;
+    end = strchr (line, '\n');
+    return g_strstrip (g_strndup (line, end ? (gsize) (end - line)
+            : strlen (line)));
+  }
+  return g_strdup ("unknown CPU");
+}
+
+static void
+add_number (JsonBuilder * builder, const gchar * name, gdouble value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_double_value (builder, value);
+}
+
+static void
+add_size (JsonBuilder * builder, const gchar * name, gint width, gint height)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_begin_array (builder);
+  json_builder_add_int_value (builder, width);
+  json_builder_add_int_value (builder, height);
+  json_builder_end_array (builder);
+}
+
+static void
+print_results (Bench * bench, gboolean as_json)
+{
+  g_autofree gchar *cpu = cpu_name ();
+  gdouble median[N_STAGES], load[3] = { 0, }, network_min, sum = 0;
+  gdouble gflop = ci_session_get_gflop (bench->session), effective;
+  gint width = GST_VIDEO_FRAME_WIDTH (&bench->frame);
+  gint height = GST_VIDEO_FRAME_HEIGHT (&bench->frame);
+  gint rw, rh, pw, ph, s, threads = ci_cli_threads;
+
+  for (s = 0; s < N_STAGES; s++) {
+    qsort (bench->ms[s], bench->n_rounds, sizeof (gdouble), compare_doubles);
+    median[s] = bench->ms[s][bench->n_rounds / 2];
+    sum += median[s];
+  }
+  network_min = bench->ms[NETWORK][0];
+  effective = gflop / network_min * 1e3;
+  ci_session_get_input_size (bench->session, &rw, &rh, &pw, &ph);
+  if (getloadavg (load, 3) < 1)
+    load[0] = -1;
+  if (threads == 0)
+    threads = g_get_num_processors ();
+
+  if (as_json) {
+    g_autoptr (JsonBuilder) builder = json_builder_new ();
+    g_autoptr (JsonNode) root = NULL;
+
+    json_builder_begin_object (builder);
+    json_builder_set_member_name (builder, "model");
+    json_builder_add_string_value (builder, ci_model_get_name (bench->model));
+    add_size (builder, "input", pw, ph);
+    add_size (builder, "frame", width, height);
+    json_builder_set_member_name (builder, "threads");
+    json_builder_add_int_value (builder, threads);
+    json_builder_set_member_name (builder, "iterations");
+    json_builder_add_int_value (builder, bench->n_rounds);
+    add_number (builder, "network_ms_min", network_min);
+    add_number (builder, "network_ms_median", median[NETWORK]);
+    add_number (builder, "gflop", gflop);
+    add_number (builder, "effective_gflops", effective);
+    add_number (builder, "sgemm_gflops", bench->sgemm_gflops);
+    add_number (builder, "fraction_of_sgemm",
+        effective / bench->sgemm_gflops);
+    json_builder_set_member_name (builder, "instances");
+    json_builder_add_int_value (builder, bench->n_instances);
+    json_builder_set_member_name (builder, "stages");
+    json_builder_begin_object (builder);
+    for (s = 0; s < N_STAGES; s++) {
+      g_autofree gchar *name = g_strconcat (stage_names[s], "_ms", NULL);
+      add_number (builder, name, median[s]);
+    }
+    json_builder_end_object (builder);
+    add_number (builder, "frame_ms", sum);
+    json_builder_set_member_name (builder, "machine");
+    json_builder_begin_object (builder);
+    json_builder_set_member_name (builder, "cpu");
+    json_builder_add_string_value (builder, cpu);
+    json_builder_set_member_name (builder, "cores");
+    json_builder_add_int_value (builder, g_get_num_processors ());
+    add_number (builder, "load_average", load[0]);
+    json_builder_end_object (builder);
+    json_builder_end_object (builder);
+    root = json_builder_get_root (builder);
+    ci_json_write (root, NULL, NULL);
+    return;
+  }
+
+  g_print ("%s, input %dx%d, frame %dx%d NV12, %d thread%s\n",
+      ci_model_get_name (bench->model), pw, ph, width, height, threads,
+      threads == 1 ? "" : "s");
+  g_print ("%s, %u cores, load average %.2f\n\n", cpu,
+      g_get_num_processors (), load[0]);
+  g_print ("network    %8.2f ms at best, %.2f ms median of %u\n",
+      network_min, median[NETWORK], bench->n_rounds);
+  g_print ("           %8.2f GFLOP, %.1f GFLOP/s, %.0f %% of sgemm "
+      "(%.1f GFLOP/s)\n\n", gflop, effective,
+      100 * effective / bench->sgemm_gflops, bench->sgemm_gflops);
+  g_print ("a frame, with %d objects:\n", bench->n_instances);
+  for (s = 0; s < N_STAGES; s++)
+    g_print ("%-10s %8.2f ms\n", stage_names[s], median[s]);
+  g_print ("%-10s %8.2f ms, %.1f frames/s\n", "sum", sum, 1000 / sum);
+}
+
+/* ---- command ----------------------------------------------------------- */
+
+/* The frame's size if not given: for an input of 512x288 just 1280x720. */
+static gboolean
+choose_frame (const gchar * text, const CiSessionOptions * options,
+    gint * width, gint * height)
+{
+  *width = 1280;
+  *height = 720;
+  if (options->input_width > 0) {
+    *width = MAX (options->input_width * 5 / 2, 2);
+    *height = MAX (options->input_height * 5 / 2, 2);
+  }
+  if (text && !ci_cli_parse_size (text, width, height)) {
+    ci_cli_fail (CI_EXIT_USAGE, "\"%s\" is no size like 1280x720", text);
+    return FALSE;
+  }
+  if (*width > MAX_SIDE || *height > MAX_SIDE) {
+    ci_cli_fail (CI_EXIT_USAGE, "a frame of %dx%d is too large", *width,
+        *height);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static gint
+bench_model (const gchar * spec, const CiSessionOptions * options,
+    gint width, gint height, gint n_instances, guint n_rounds,
+    gboolean as_json)
+{
+  g_autoptr (GError) error = NULL;
+  Bench bench = {.n_rounds = n_rounds };
+  CiImageFormat format;
+  gint status = CI_EXIT_FAILED, s;
+
+  gst_init (NULL, NULL);
+  bench.draw = gst_mask_draw_new ();
+  for (s = 0; s < N_STAGES; s++)
+    bench.ms[s] = g_new0 (gdouble, n_rounds);
+
+  bench.model = ci_model_load (spec, &error);
+  if (bench.model)
+    bench.session = ci_session_new (bench.model, options, &error);
+  if (bench.session && map_frame (&bench, width, height, &format, &error)) {
+    if (ci_session_configure (bench.session, &format, &error)) {
+      ci_session_get_detect_params (bench.session, &bench.params);
+      if (find_threshold (&bench, n_instances, &error)
+          && measure (&bench, &error)) {
+        print_results (&bench, as_json);
+        status = CI_EXIT_OK;
+      }
+    }
+    gst_video_frame_unmap (&bench.frame);
+  }
+  if (error)
+    ci_cli_fail (status, "%s", error->message);
+
+  g_clear_pointer (&bench.session, ci_session_free);
+  g_clear_pointer (&bench.model, ci_model_unref);
+  gst_mask_draw_free (bench.draw);
+  for (s = 0; s < N_STAGES; s++)
+    g_free (bench.ms[s]);
+  return status;
+}
+
+gint
+ci_cmd_bench (gint argc, gchar ** argv)
+{
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  g_autofree gchar *size = NULL, *frame = NULL;
+  gint width, height, n_rounds = DEFAULT_ROUNDS, n_instances = 10;
+  gboolean as_json = FALSE;
+  const GOptionEntry entries[] = {
+    {"size", 0, 0, G_OPTION_ARG_STRING, &size,
+        "Size of the network's input (default: the model's)", "WxH"},
+    {"frame", 0, 0, G_OPTION_ARG_STRING, &frame,
+        "Size of the frame (default: 2.5 times --size, else 1280x720)",
+        "WxH"},
+    CI_CLI_THREADS_ENTRY,
+    {"iterations", 'n', 0, G_OPTION_ARG_INT, &n_rounds,
+        "Frames to measure (default: 20)", "N"},
+    {"instances", 0, 0, G_OPTION_ARG_INT, &n_instances,
+        "Objects to find and draw in each (default: 10)", "N"},
+    {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print JSON", NULL},
+    {NULL}
+  };
+  const CiCliUsage usage = { "MODEL",
+    "Measures the network beside the best matrix product (sgemm) that the\n"
+        "machine does by turns with it, and all stages of a made-up NV12\n"
+        "frame, its drawing included.", entries, 1, 1
+  };
+
+  if (!ci_cli_parse (&usage, &argc, &argv)
+      || !ci_cli_session_options (size, &options)
+      || !choose_frame (frame, &options, &width, &height))
+    return CI_EXIT_USAGE;
+  if (n_rounds < 1 || n_rounds > 1000000 || n_instances < 0)
+    return ci_cli_fail (CI_EXIT_USAGE,
+        "--iterations must be 1 to 1000000, --instances not negative");
+  return bench_model (argv[1], &options, width, height, n_instances, n_rounds,
+      as_json);
+}
