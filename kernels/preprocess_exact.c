@@ -25,7 +25,8 @@
 
 typedef guint32 Lanes __attribute__ ((vector_size (32)));
 /* The same, of bytes in memory. */
-typedef guint32 ByteLanes __attribute__ ((vector_size (32), may_alias));
+typedef guint32 ByteLanes
+    __attribute__ ((vector_size (32), aligned (4), may_alias));
 
 /* Scratch of one task. */
 typedef struct

@@ -29,8 +29,13 @@ typedef gint32 CiV8i __attribute__ ((vector_size (32), aligned (32)));
 
 #if defined (__x86_64__) && defined (__linux__) && !defined (CI_SANITIZED) \
     && defined (__GNUC__) && !defined (__clang__)
-# define CI_MULTIVERSION \
-    __attribute__ ((target_clones ("arch=haswell", "default")))
+/* A level, not a CPU's name: that would match this very model only. */
+# if __GNUC__ >= 12
+#  define CI_MULTIVERSION \
+    __attribute__ ((target_clones ("arch=x86-64-v3", "default")))
+# else
+#  define CI_MULTIVERSION __attribute__ ((target_clones ("avx2", "default")))
+# endif
 #else
 # define CI_MULTIVERSION
 #endif
