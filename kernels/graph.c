@@ -262,6 +262,8 @@ ci_graph_conv_at (CiGraph * graph, const CiValue * srcs, gint n_levels,
       name, &value);
   node->channels = out_channels;
   node->kernel = kernel;
+  node->groups = 1;
+  node->bias = TRUE;
   node->n_levels = n_levels;
   node->capacity = ci_graph_node (graph, detections)->capacity;
   return value;
@@ -332,12 +334,12 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
       case CI_OP_CONV:
       case CI_OP_CONV_AT:{
         gint64 in = ci_graph_node (graph, node->srcs[0])->channels;
-        gint64 dims[4] = { c, in / MAX (node->groups, 1), node->kernel,
+        gint64 dims[4] = { c, in / node->groups, node->kernel,
           node->kernel
         };
 
         report (&f, node->name, ".weight", 4, dims);
-        if (node->bias || node->op == CI_OP_CONV_AT)
+        if (node->bias)
           report (&f, node->name, ".bias", 1, &c);
         break;
       }

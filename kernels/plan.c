@@ -163,7 +163,7 @@ ci_plan_fold_conv (CiPlan * plan, const CiNode * node, gfloat ** weight,
 {
   gint64 c = node->channels, one = 1;
   gint64 in = ci_graph_node (plan->graph, node->srcs[0])->channels;
-  gint64 dims[4] = { c, in / MAX (node->groups, 1), node->kernel,
+  gint64 dims[4] = { c, in / node->groups, node->kernel,
     node->kernel
   };
   gsize per_channel = dims[1] * dims[2] * dims[3];

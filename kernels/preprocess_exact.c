@@ -177,72 +177,57 @@ fetch_i420 (const guint8 * const *u_rows, const guint8 * const *v_rows,
   }
 }
 
-/* Four columns of YUV to 8-bit RGB; @u0 and @v0 are the bit positions of the
- * first samples in a chroma word, the second ones follow at @pitch. */
+/* Fixed point to 0-255; masks, as vectors have no minimum in C. */
 CI_INLINE void
-convert_yuv (const gint32 matrix[3][4], const guint32 * luma,
-    const guint32 * chroma, gint v0, gint pitch, gint32 * dst)
+store_level (CiV8i v, CiV8i * dst)
 {
-  gint32 term[3][8];
-  gint pair, column, half, l;
+  v >>= MATRIX_BITS;
+  v &= v > 0;
+  *dst = (v | (v > 255)) & 255;
+}
 
-  for (pair = 0; pair < 2; pair++) {
-    for (l = 0; l < 8; l++) {
-      gint32 u = chroma[l] >> (pitch * pair) & 0xff;
-      gint32 v = chroma[l] >> (pitch * pair + v0) & 0xff;
+/* Four columns of YUV to 8-bit RGB; the second samples of a chroma word
+ * follow @pitch bits after the first, V @v0 bits after U. */
+CI_INLINE void
+convert_yuv (const gint32 matrix[3][4], const Lanes * luma,
+    const Lanes * chroma, gint v0, gint pitch, CiV8i * dst)
+{
+  gint k, half, c;
 
-      term[0][l] = matrix[0][1] * u + matrix[0][2] * v + matrix[0][3];
-      term[1][l] = matrix[1][1] * u + matrix[1][2] * v + matrix[1][3];
-      term[2][l] = matrix[2][1] * u + matrix[2][2] * v + matrix[2][3];
-    }
-    for (column = 2 * pair; column < 2 * pair + 2; column++) {
-      for (half = 0; half < 2; half++) {
-        gint32 *out = dst + column * 3 * BLOCK + half * 8;
+  for (k = 0; k < 4; k++) {
+    CiV8i u = (CiV8i) (*chroma >> (k / 2 * pitch) & 0xff);
+    CiV8i v = (CiV8i) (*chroma >> (k / 2 * pitch + v0) & 0xff);
 
-        for (l = 0; l < 8; l++) {
-          gint32 y = luma[half * 8 + l] >> (8 * column) & 0xff;
-          gint32 a, b, c;
+    for (half = 0; half < 2; half++) {
+      CiV8i y = (CiV8i) (luma[half] >> (8 * k) & 0xff) * matrix[0][0];
 
-          y *= matrix[0][0];
-          a = (y + term[0][l]) >> MATRIX_BITS;
-          b = (y + term[1][l]) >> MATRIX_BITS;
-          c = (y + term[2][l]) >> MATRIX_BITS;
-          out[l] = CLAMP (a, 0, 255);
-          out[BLOCK + l] = CLAMP (b, 0, 255);
-          out[2 * BLOCK + l] = CLAMP (c, 0, 255);
-        }
-      }
+      for (c = 0; c < 3; c++)
+        store_level (y + (u * matrix[c][1] + v * matrix[c][2] + matrix[c][3]),
+            &dst[(k * 3 + c) * 2 + half]);
     }
   }
 }
 
 CI_INLINE void
-convert_grey (const gint32 matrix[4], const guint32 * luma, gint32 * dst)
+convert_grey (const gint32 matrix[4], const Lanes * luma, CiV8i * dst)
 {
-  gint column, l;
+  gint k, half;
 
-  for (column = 0; column < 4; column++) {
-    for (l = 0; l < BLOCK; l++) {
-      gint32 y = luma[l] >> (8 * column) & 0xff;
-
-      y = (y * matrix[0] + matrix[3]) >> MATRIX_BITS;
-      dst[column * BLOCK + l] = CLAMP (y, 0, 255);
-    }
-  }
+  for (k = 0; k < 4; k++)
+    for (half = 0; half < 2; half++)
+      store_level ((CiV8i) (luma[half] >> (8 * k) & 0xff) * matrix[0] +
+          matrix[3], &dst[k * 2 + half]);
 }
 
 /* One pixel of a packed format. */
 CI_INLINE void
-convert_packed (const gint component[3], const guint32 * words, gint32 * dst)
+convert_packed (const gint component[3], const Lanes * words, CiV8i * dst)
 {
-  gint c, l;
+  gint c, half;
 
-  for (c = 0; c < 3; c++) {
-    gint shift = 8 * component[c];
-
-    for (l = 0; l < BLOCK; l++)
-      dst[c * BLOCK + l] = words[l] >> shift & 0xff;
-  }
+  for (c = 0; c < 3; c++)
+    for (half = 0; half < 2; half++)
+      dst[c * 2 + half] = (CiV8i) (words[half] >> (8 * component[c]) & 0xff);
 }
 
 /* Pointers to the rows of a plane from @first on, in lane order; rows below
@@ -275,40 +260,36 @@ load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
   const CiPixelFormat format = pre->format.pixel_format;
   const gint width = pre->format.width;
   const gint chroma_width = (width + 1) / 2;
-  gint32 *tile = (gint32 *) scratch->tile;
+  const Lanes *luma = (const Lanes *) scratch->luma;
+  const Lanes *chroma = (const Lanes *) scratch->chroma;
+  CiV8i *tile = (CiV8i *) scratch->tile;
   gint g;
 
-  if (pre->is_yuv) {
+  if (format == CI_PIXEL_NV12) {
     fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
-    if (format == CI_PIXEL_NV12)
-      fetch (block->chroma, BLOCK / 2, 2 * chroma_width, x, 4, n / 4,
-          scratch->chroma);
-    else
-      fetch_i420 (block->chroma, block->chroma2, chroma_width, x / 2, n / 4,
-          scratch->chroma);
-    for (g = 0; g < n / 4; g++) {
-      const guint32 *luma = scratch->luma + g * BLOCK;
-      const guint32 *chroma = scratch->chroma + g * BLOCK / 2;
-      gint32 *dst = tile + g * 4 * 3 * BLOCK;
-
-      if (format == CI_PIXEL_NV12)
-        convert_yuv (pre->exact.matrix, luma, chroma, 8, 16, dst);
-      else
-        convert_yuv (pre->exact.matrix, luma, chroma, 16, 8, dst);
-    }
-  } else if (pre->n_channels == 1) {
+    fetch (block->chroma, BLOCK / 2, 2 * chroma_width, x, 4, n / 4,
+        scratch->chroma);
+    for (g = 0; g < n / 4; g++)
+      convert_yuv (pre->exact.matrix, luma + g * 2, chroma + g, 8, 16,
+          tile + g * 4 * 3 * 2);
+  } else if (format == CI_PIXEL_I420) {
+    fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
+    fetch_i420 (block->chroma, block->chroma2, chroma_width, x / 2, n / 4,
+        scratch->chroma);
+    for (g = 0; g < n / 4; g++)
+      convert_yuv (pre->exact.matrix, luma + g * 2, chroma + g, 16, 8,
+          tile + g * 4 * 3 * 2);
+  } else if (format == CI_PIXEL_GRAY8) {
     fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
     for (g = 0; g < n / 4; g++)
-      convert_grey (pre->exact.matrix[0], scratch->luma + g * BLOCK,
-          tile + g * 4 * BLOCK);
+      convert_grey (pre->exact.matrix[0], luma + g * 2, tile + g * 4 * 2);
   } else {
     const gint bytes = pre->pixel_bytes;
 
     fetch (block->rows, BLOCK, (gsize) width * bytes, (gsize) x * bytes,
         bytes, n, scratch->luma);
     for (g = 0; g < n; g++)
-      convert_packed (pre->component, scratch->luma + g * BLOCK,
-          tile + g * 3 * BLOCK);
+      convert_packed (pre->component, luma + g * 2, tile + g * 3 * 2);
   }
 }
 
