@@ -21,7 +21,7 @@ G_BEGIN_DECLS
 
 /** The formats that can be drawn on, for caps. */
 #define GST_MASK_DRAW_FORMATS \
-    "{ NV12, NV21, I420, YV12, YUY2, UYVY, YVYU, VYUY, NV16, NV61, NV24, " \
+    "{ NV12, NV21, I420, YV12, YUY2, UYVY, YVYU, NV16, NV24, " \
     "Y42B, Y444, A420, AYUV, VUYA, RGB, BGR, RGBx, BGRx, xRGB, xBGR, RGBA, " \
     "BGRA, ARGB, ABGR, RGBP, BGRP, GBR, GBRA, GRAY8 }"
 
