@@ -1,0 +1,47 @@
+/* GStreamer instance segmentation
+ *
+ * condinstresult.h: what was found in a frame, as metadata and as counts
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef __COND_INST_RESULT_H__
+#define __COND_INST_RESULT_H__
+
+#include <gst/instancemask/instancemask.h>
+
+#include "models.h"
+
+G_BEGIN_DECLS
+
+/* The objects of one frame, for this frame and for later ones that are not
+ * looked at themselves. */
+typedef struct
+{
+  guint width, height;          /* of the frame */
+  GArray *instances;            /* of GstInstanceMask; their grids are `grids` */
+  GBytes *grids;                /* all masks of the frame; NULL if none */
+} CondInstResult;
+
+void cond_inst_result_init (CondInstResult * result);
+void cond_inst_result_clear (CondInstResult * result);
+
+/* Copies @n objects that were found in a frame of @width x @height. @labels
+ * has one entry per class. A pixel belongs to an object from the probability
+ * @mask_threshold on. */
+void cond_inst_result_set (CondInstResult * result, const CiInstance * found,
+    gint n, guint width, guint height, const GQuark * labels,
+    gfloat mask_threshold);
+
+/* Attaches a GstInstanceMaskMeta from @source to the writable @buffer, also if
+ * there are no objects, and with @with_roi a GstVideoRegionOfInterestMeta per
+ * object. @predicted: the objects are of an earlier frame. No pixel is
+ * touched, no mask copied. */
+void cond_inst_result_attach (CondInstResult * result, GstBuffer * buffer,
+    const gchar * source, gboolean predicted, gboolean with_roi);
+
+/* A structure `counts` with the number of objects per label. */
+GstStructure *cond_inst_result_count (const CondInstResult * result);
+
+G_END_DECLS
+
+#endif

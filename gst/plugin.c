@@ -1,0 +1,31 @@
+/* GStreamer instance segmentation
+ *
+ * plugin.c: the elements of the plugin
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+
+/**
+ * SECTION:plugin-condinst
+ * @title: condinst
+ * @short_description: Instance segmentation of video
+ */
+#include <gst/gst.h>
+
+#include "condinstseg/gstcondinstseg.h"
+#include "maskoverlay/gstmaskoverlay.h"
+
+static gboolean
+plugin_init (GstPlugin * plugin)
+{
+  gboolean ret = FALSE;
+
+  ret |= GST_ELEMENT_REGISTER (condinstseg, plugin);
+  ret |= GST_ELEMENT_REGISTER (maskoverlay, plugin);
+
+  return ret;
+}
+
+GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, condinst,
+    "Instance segmentation of video", plugin_init, VERSION, "LGPL", PACKAGE,
+    "Unknown package origin")
