@@ -223,9 +223,11 @@ get_u32 (Reader * in, const gchar * what, guint32 * v)
 
   in->what = what;
   p = get_bytes (in, 4);
-  if (p)
-    *v = GST_READ_UINT32_LE (p);
-  return p != NULL;
+  if (!p)
+    return FALSE;
+  memcpy (v, p, 4);
+  *v = GUINT32_FROM_LE (*v);
+  return TRUE;
 }
 
 /* NaN and infinity never come out of a detector, and break all who compute

@@ -33,13 +33,11 @@ static const struct
   CrossingKind kind;
   const gchar *properties[5];   /* that say what it does */
 } kinds[] = {
-  /* *INDENT-OFF* */
-  { "videocrop", CROSSING_CROP, { "left", "right", "top", "bottom" } },
-  { "videobox", CROSSING_BOX, { "left", "right", "top", "bottom", "autocrop" } },
-  { "videoflip", CROSSING_FLIP, { "video-direction" } },
-  { "videoscale", CROSSING_SCALE, { "add-borders" } },
-  { "videoconvertscale", CROSSING_SCALE, { "add-borders" } },
-  /* *INDENT-ON* */
+  {"videocrop", CROSSING_CROP, {"left", "right", "top", "bottom"}},
+  {"videobox", CROSSING_BOX, {"left", "right", "top", "bottom", "autocrop"}},
+  {"videoflip", CROSSING_FLIP, {"video-direction"}},
+  {"videoscale", CROSSING_SCALE, {"add-borders"}},
+  {"videoconvertscale", CROSSING_SCALE, {"add-borders"}},
 };
 
 /* An element on the way and the frame that is in it. */

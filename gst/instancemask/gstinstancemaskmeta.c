@@ -230,16 +230,16 @@ gst_instance_mask_meta_get_info (void)
     debug_init ();
 #if GST_CHECK_VERSION (1, 24, 0)
     {
-      GstMetaInfo *new_info = gst_meta_info_new (GST_INSTANCE_MASK_META_API_TYPE,
+      GstMetaInfo *mine = gst_meta_info_new (GST_INSTANCE_MASK_META_API_TYPE,
           "GstInstanceMaskMeta", sizeof (GstInstanceMaskMeta));
 
-      new_info->init_func = meta_init;
-      new_info->free_func = meta_free;
-      new_info->transform_func = meta_transform;
-      new_info->serialize_func = meta_serialize;
-      new_info->deserialize_func = meta_deserialize;
-      new_info->clear_func = meta_clear;
-      meta_info = gst_meta_info_register (new_info);
+      mine->init_func = meta_init;
+      mine->free_func = meta_free;
+      mine->transform_func = meta_transform;
+      mine->serialize_func = meta_serialize;
+      mine->deserialize_func = meta_deserialize;
+      mine->clear_func = meta_clear;
+      meta_info = gst_meta_info_register (mine);
     }
 #else
     meta_info = gst_meta_register (GST_INSTANCE_MASK_META_API_TYPE,

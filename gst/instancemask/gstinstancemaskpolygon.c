@@ -249,8 +249,10 @@ doubled_area (const gfloat * p, guint n)
 {
   gdouble sum = 0;
 
-  for (guint i = 0, k = n - 1; i < n; k = i++)
-    sum += (gdouble) p[2 * k] * p[2 * i + 1] - (gdouble) p[2 * i] * p[2 * k + 1];
+  for (guint i = 0, k = n - 1; i < n; k = i++) {
+    sum += (gdouble) p[2 * k] * p[2 * i + 1];
+    sum -= (gdouble) p[2 * i] * p[2 * k + 1];
+  }
   return sum;
 }
 
@@ -443,7 +445,7 @@ parts_per_cell (gfloat scale)
  * The outlines of the mask at sub-pixel precision, as outer rings, each
  * followed by the rings of its holes. They are not cut at the frame.
  *
- * Returns: (transfer full) (element-type GstInstanceMaskRing): the rings;
+ * Returns: (transfer container) (element-type GstInstanceMaskRing): the rings;
  *   none if the mask is empty
  */
 GPtrArray *
