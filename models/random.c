@@ -93,17 +93,8 @@ ci_random_fill (gfloat * dst, gsize n, const gchar * name, guint seed,
   }
 }
 
-/* Whether @name is the last convolution of a residual branch, or of a block
- * without an activation at its end. */
-static gboolean
-ends_branch (const CiConfig * config, const gchar * name)
-{
-  if (config->backbone.type == CI_BACKBONE_MOBILENET_V2)
-    return g_str_has_suffix (name, ".conv.6.weight")
-        || g_str_has_suffix (name, "features.1.conv.3.weight");
-  return g_str_has_suffix (name, config->backbone.depth < 50 ?
-      ".conv2.weight" : ".conv3.weight");
-}
+/* One of few with which every architecture finds something in a photograph. */
+#define SEED 3
 
 /* Size of a convolution's results compared with He's initialisation, which
  * keeps it through convolution and ReLU. */
@@ -115,9 +106,9 @@ conv_gain (const CiConfig * config, const gchar * name)
     const gchar *part;
     gdouble gain;
   } gains[] = {
-    {"fpn_lateral", 0.3}, {"fpn_output", 0.7}, {"top_block", 0.7},
-    {"cls_logits", 0.6}, {"bbox_pred", 0.5}, {"ctrness", 0.7},
-    {"controller", 0.5},
+    {"fpn_lateral", 0.2}, {"fpn_output", 0.7}, {"top_block", 0.7},
+    {"cls_logits", 0.57}, {"bbox_pred", 0.5}, {"ctrness", 0.7},
+    {"controller", 0.5}, {"mask_branch.refine", 0.4},
   };
 
   if (strstr (name, "bottom_up")) {
@@ -125,7 +116,13 @@ conv_gain (const CiConfig * config, const gchar * name)
      * not */
     if (strstr (name, "stem.") || strstr (name, "features.0."))
       return config->input.pixel_std[0] / 60;
-    return ends_branch (config, name) ? 0.25 : 1;
+    /* what ends a block has no ReLU behind it, or is added to the block's
+     * input, once per block */
+    if (config->backbone.type == CI_BACKBONE_MOBILENET_V2)
+      return g_str_has_suffix (name, "conv.6.weight") ? 0.7 : 1;
+    return g_str_has_suffix (name, config->backbone.depth < 50 ?
+        "conv2.weight" : "conv3.weight") ? sqrt (3.0 / config->backbone.depth)
+        : 1;
   }
   for (guint i = 0; i < G_N_ELEMENTS (gains); i++)
     if (strstr (name, gains[i].part))
@@ -156,8 +153,10 @@ ci_random_weights (gfloat * dst, const CiConfig * config, const gchar * name,
   else if (g_str_has_suffix (name, "cls_logits.bias"))
     /* the prior of focal loss: -log ((1 - 0.01) / 0.01) */
     offset = -4.6;
+  else if (g_str_has_suffix (name, "ctrness.bias"))
+    offset = 0.5;
   else if (g_str_has_suffix (name, "bbox_pred.bias"))
     /* boxes of a few strides instead of empty ones */
     offset = 3, scale = 1;
-  ci_random_fill (dst, n, name, 0, offset, scale);
+  ci_random_fill (dst, n, name, SEED, offset, scale);
 }
