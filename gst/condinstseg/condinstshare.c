@@ -54,39 +54,46 @@ gboolean
 cond_inst_share_publish (gconstpointer owner, const gchar * id,
     const gchar * model_file, GError ** error)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&lock);
   const Entry *other;
-  Entry *entry;
+  gboolean agreed;
 
+  g_mutex_lock (&lock);
   withdraw_unlocked (owner);
   other = find_unlocked (id);
-  if (other && !g_str_equal (other->model_file, model_file)) {
+  agreed = !other || g_str_equal (other->model_file, model_file);
+  if (agreed) {
+    Entry *entry = g_new (Entry, 1);
+
+    entry->owner = owner;
+    entry->id = g_strdup (id);
+    entry->model_file = g_strdup (model_file);
+    entries = g_slist_prepend (entries, entry);
+  } else {
     g_set_error (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS,
         "model-instance-id '%s' asks for model '%s', but another element runs "
         "'%s' under this id", id, model_file, other->model_file);
-    return FALSE;
   }
-  entry = g_new (Entry, 1);
-  entry->owner = owner;
-  entry->id = g_strdup (id);
-  entry->model_file = g_strdup (model_file);
-  entries = g_slist_prepend (entries, entry);
-  return TRUE;
+  g_mutex_unlock (&lock);
+  return agreed;
 }
 
 void
 cond_inst_share_withdraw (gconstpointer owner)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&lock);
-
+  g_mutex_lock (&lock);
   withdraw_unlocked (owner);
+  g_mutex_unlock (&lock);
 }
 
 gchar *
 cond_inst_share_find (const gchar * id)
 {
-  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&lock);
-  const Entry *entry = find_unlocked (id);
+  const Entry *entry;
+  gchar *model_file;
 
-  return entry ? g_strdup (entry->model_file) : NULL;
+  g_mutex_lock (&lock);
+  entry = find_unlocked (id);
+  model_file = entry ? g_strdup (entry->model_file) : NULL;
+  g_mutex_unlock (&lock);
+  return model_file;
 }

@@ -1,0 +1,1533 @@
+/* GStreamer instance segmentation
+ *
+ * condinstseg.c: tests of condinstseg
+ *
+ * The model is an architecture with made-up weights: what it finds means
+ * nothing, but it finds something, the same every time.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <gst/check/gstcheck.h>
+#include <gst/check/gstharness.h>
+#include <gst/instancemask/instancemask.h>
+#include <gst/video/video.h>
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MODEL "random:condinst-light"
+#define ELEMENT "condinstseg input-width=128 input-height=96 "
+#define SEG ELEMENT "model-file=" MODEL " score-threshold=0 max-detections=5 "
+#define FRAME_TIME (GST_SECOND / 25)
+
+/* ---- frames ------------------------------------------------------------ */
+
+static GstVideoInfo
+make_info (GstVideoFormat format, gint width, gint height)
+{
+  GstVideoInfo info;
+
+  fail_unless (gst_video_info_set_format (&info, format, width, height));
+  info.fps_n = 25;
+  info.fps_d = 1;
+  return info;
+}
+
+static void
+set_caps (GstHarness * h, const GstVideoInfo * info)
+{
+  gst_harness_set_src_caps (h, gst_video_info_to_caps (info));
+}
+
+/* A soft pattern with edges in all planes; the same for the same @number. */
+static GstBuffer *
+make_frame (const GstVideoInfo * info, guint number)
+{
+  GstBuffer *buf = gst_buffer_new_allocate (NULL, info->size, NULL);
+  GstVideoFrame frame;
+
+  fail_unless (gst_video_frame_map (&frame, info, buf, GST_MAP_WRITE));
+  for (guint p = 0; p < GST_VIDEO_FRAME_N_PLANES (&frame); p++) {
+    guint8 *data = GST_VIDEO_FRAME_PLANE_DATA (&frame, p);
+    gint stride = GST_VIDEO_FRAME_PLANE_STRIDE (&frame, p);
+    gint rows = GST_VIDEO_SUB_SCALE (info->finfo->h_sub[p], info->height);
+
+    for (gint y = 0; y < rows; y++)
+      for (gint x = 0; x < stride; x++)
+        data[y * stride + x] = (x / 9 + y / 7 + p) % 3 * 70 + (x + y) % 40 +
+            number;
+  }
+  gst_video_frame_unmap (&frame);
+  GST_BUFFER_PTS (buf) = number * FRAME_TIME;
+  GST_BUFFER_DURATION (buf) = FRAME_TIME;
+  return buf;
+}
+
+static GstBuffer *
+push (GstHarness * h, const GstVideoInfo * info, guint number)
+{
+  GstBuffer *buf = gst_harness_push_and_pull (h, make_frame (info, number));
+
+  fail_unless (buf != NULL);
+  return buf;
+}
+
+static GstInstanceMaskMeta *
+get_meta (GstBuffer * buf, const GstVideoInfo * info)
+{
+  GstInstanceMaskMeta *meta = gst_buffer_get_instance_mask_meta (buf);
+
+  fail_unless (meta != NULL);
+  fail_unless (gst_instance_mask_meta_matches (meta, info->width,
+          info->height));
+  return meta;
+}
+
+static guint
+count (GstBuffer * buf)
+{
+  return gst_instance_mask_meta_get_n_instances
+      (gst_buffer_get_instance_mask_meta (buf));
+}
+
+/* Whether two frames carry the same objects, flags aside. */
+static void
+assert_same_objects (GstBuffer * a, GstBuffer * b)
+{
+  GstInstanceMaskMeta *ma = gst_buffer_get_instance_mask_meta (a);
+  GstInstanceMaskMeta *mb = gst_buffer_get_instance_mask_meta (b);
+
+  fail_unless_equals_int (count (a), count (b));
+  for (guint i = 0; i < count (a); i++) {
+    const GstInstanceMask *x = gst_instance_mask_meta_get_instance (ma, i);
+    const GstInstanceMask *y = gst_instance_mask_meta_get_instance (mb, i);
+
+    fail_unless_equals_int (x->class_id, y->class_id);
+    fail_unless (x->score == y->score && x->x0 == y->x0 && x->y0 == y->y0
+        && x->x1 == y->x1 && x->y1 == y->y1);
+    fail_unless_equals_int (x->grid_width, y->grid_width);
+    fail_unless_equals_int (x->grid_height, y->grid_height);
+    for (guint row = 0; row < x->grid_height; row++)
+      fail_unless (memcmp ((const guint8 *) g_bytes_get_data (x->grid, NULL) +
+              x->grid_offset + row * x->grid_stride,
+              (const guint8 *) g_bytes_get_data (y->grid, NULL) +
+              y->grid_offset + row * y->grid_stride, x->grid_width) == 0);
+  }
+}
+
+static GstStructure *
+get_stats (GstHarness * h)
+{
+  GstElement *seg = gst_harness_find_element (h, "condinstseg");
+  GstStructure *stats;
+
+  g_object_get (seg, "stats", &stats, NULL);
+  gst_object_unref (seg);
+  fail_unless (stats != NULL);
+  return stats;
+}
+
+static guint64
+get_stat (GstHarness * h, const gchar * name)
+{
+  GstStructure *stats = get_stats (h);
+  guint64 value;
+
+  fail_unless (gst_structure_get_uint64 (stats, name, &value));
+  gst_structure_free (stats);
+  return value;
+}
+
+/* ---- errors ------------------------------------------------------------ */
+
+static GstBus *
+add_bus (GstElement * element)
+{
+  GstBus *bus = gst_bus_new ();
+
+  gst_element_set_bus (element, bus);
+  return bus;
+}
+
+static void
+remove_bus (GstElement * element, GstBus * bus)
+{
+  gst_element_set_bus (element, NULL);
+  gst_object_unref (bus);
+}
+
+/* The next error or warning has this domain and code and names all of the
+ * NULL-terminated list of strings. */
+static void
+assert_message (GstBus * bus, GstMessageType type, GQuark domain, gint code,
+    ...)
+{
+  GstMessage *message = gst_bus_pop_filtered (bus, type);
+  const gchar *part;
+  GError *error;
+  va_list args;
+
+  fail_unless (message != NULL, "nothing on the bus");
+  if (type == GST_MESSAGE_ERROR)
+    gst_message_parse_error (message, &error, NULL);
+  else
+    gst_message_parse_warning (message, &error, NULL);
+  fail_unless (g_error_matches (error, domain, code),
+      "unexpected: %s %d: %s", g_quark_to_string (error->domain), error->code,
+      error->message);
+  va_start (args, code);
+  while ((part = va_arg (args, const gchar *)))
+      fail_unless (strstr (error->message, part) != NULL,
+        "'%s' does not name '%s'", error->message, part);
+
+  va_end (args);
+  g_error_free (error);
+  gst_message_unref (message);
+}
+
+/* Makes an element from a launch line and sees it fail to start. */
+static GstElement *
+fail_to_start (const gchar * launch, GstBus ** bus)
+{
+  GstElement *element = gst_parse_launch (launch, NULL);
+
+  *bus = add_bus (element);
+  fail_unless_equals_int (gst_element_set_state (element, GST_STATE_PAUSED),
+      GST_STATE_CHANGE_FAILURE);
+  gst_element_set_state (element, GST_STATE_NULL);
+  return element;
+}
+
+static gchar *
+write_temp (const gchar * contents, gssize size)
+{
+  gchar *path;
+  gint fd = g_file_open_tmp ("condinstseg-XXXXXX", &path, NULL);
+
+  fail_unless (fd >= 0);
+  close (fd);
+  fail_unless (g_file_set_contents (path, contents, size, NULL));
+  return path;
+}
+
+/* ---- what is attached -------------------------------------------------- */
+
+static const GstVideoFormat formats[] = {
+  GST_VIDEO_FORMAT_NV12, GST_VIDEO_FORMAT_I420, GST_VIDEO_FORMAT_RGB,
+  GST_VIDEO_FORMAT_BGR, GST_VIDEO_FORMAT_RGBA, GST_VIDEO_FORMAT_BGRA,
+  GST_VIDEO_FORMAT_RGBx, GST_VIDEO_FORMAT_BGRx, GST_VIDEO_FORMAT_GRAY8
+};
+
+GST_START_TEST (test_attaches_instances)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (formats[__i__], 161, 119);
+  GstInstanceMaskMeta *meta;
+  GstBuffer *buf;
+  gfloat score = 1;
+
+  set_caps (h, &info);
+  buf = push (h, &info, 0);
+  meta = get_meta (buf, &info);
+  fail_unless_equals_string (gst_instance_mask_meta_get_source (meta),
+      "condinst-light");
+  fail_unless (count (buf) >= 1 && count (buf) <= 5);
+
+  for (guint i = 0; i < count (buf); i++) {
+    const GstInstanceMask *m = gst_instance_mask_meta_get_instance (meta, i);
+
+    fail_unless_equals_int (m->id, i);
+    fail_unless (m->class_id >= 0);
+    fail_unless (gst_instance_mask_get_label (m) != NULL);
+    fail_unless (m->score > 0 && m->score <= score);
+    fail_unless (m->x0 >= 0 && m->x0 < m->x1 && m->x1 <= info.width);
+    fail_unless (m->y0 >= 0 && m->y0 < m->y1 && m->y1 <= info.height);
+    fail_unless (m->grid_width > 0 && m->grid_height > 0);
+    fail_unless (m->grid_offset + (m->grid_height - 1) * m->grid_stride +
+        m->grid_width <= g_bytes_get_size (m->grid));
+    fail_unless (m->scale_x > 0 && m->scale_y > 0);
+    fail_unless_equals_int (m->flags, GST_INSTANCE_MASK_FLAG_NONE);
+    score = m->score;
+  }
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_leaves_buffer_alone)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_NV12, 160, 120);
+  GstBuffer *in = make_frame (&info, 3), *copy = gst_buffer_copy_deep (in);
+  GstMemory *memory = gst_buffer_peek_memory (in, 0);
+  GstBuffer *out;
+  GstMapInfo map;
+
+  set_caps (h, &info);
+  GST_BUFFER_DTS (in) = 7;
+  GST_BUFFER_OFFSET (in) = 11;
+  GST_BUFFER_FLAG_SET (in, GST_BUFFER_FLAG_MARKER | GST_BUFFER_FLAG_GAP);
+  out = gst_harness_push_and_pull (h, in);
+
+  fail_unless (out == in);
+  fail_unless (gst_buffer_peek_memory (out, 0) == memory);
+  fail_unless_equals_uint64 (GST_BUFFER_PTS (out), 3 * FRAME_TIME);
+  fail_unless_equals_uint64 (GST_BUFFER_DTS (out), 7);
+  fail_unless_equals_uint64 (GST_BUFFER_DURATION (out), FRAME_TIME);
+  fail_unless_equals_uint64 (GST_BUFFER_OFFSET (out), 11);
+  fail_unless (GST_BUFFER_FLAG_IS_SET (out, GST_BUFFER_FLAG_MARKER));
+  fail_unless (GST_BUFFER_FLAG_IS_SET (out, GST_BUFFER_FLAG_GAP));
+  fail_unless (gst_buffer_map (copy, &map, GST_MAP_READ));
+  gst_check_buffer_data (out, map.data, map.size);
+  gst_buffer_unmap (copy, &map);
+  gst_buffer_unref (copy);
+  gst_buffer_unref (out);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_shares_memory_of_shared_buffer)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  GstBuffer *in = make_frame (&info, 0), *out;
+
+  set_caps (h, &info);
+  /* as behind a tee: someone else has the buffer, too */
+  out = gst_harness_push_and_pull (h, gst_buffer_ref (in));
+  fail_unless (out != in);
+  fail_unless (gst_buffer_get_instance_mask_meta (in) == NULL);
+  get_meta (out, &info);
+  fail_unless_equals_int (gst_buffer_n_memory (out), gst_buffer_n_memory (in));
+  for (guint i = 0; i < gst_buffer_n_memory (in); i++)
+    fail_unless (gst_buffer_peek_memory (out, i) ==
+        gst_buffer_peek_memory (in, i));
+  gst_buffer_unref (in);
+  gst_buffer_unref (out);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_read_only_memory)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 64, 48);
+  guint8 *data = g_malloc0 (info.size);
+  GstBuffer *buf = gst_buffer_new_wrapped_full (GST_MEMORY_FLAG_READONLY,
+      data, info.size, 0, info.size, data, g_free);
+
+  set_caps (h, &info);
+  buf = gst_harness_push_and_pull (h, buf);
+  get_meta (buf, &info);
+  fail_unless (gst_memory_is_type (gst_buffer_peek_memory (buf, 0),
+          GST_ALLOCATOR_SYSMEM));
+  fail_unless (GST_MEMORY_IS_READONLY (gst_buffer_peek_memory (buf, 0)));
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* Strides and plane offsets come from the buffer, not from the caps. */
+GST_START_TEST (test_padded_planes)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_NV12, 150, 110), padded;
+  GstVideoAlignment align;
+  GstBuffer *plain, *wide;
+  GstVideoFrame src, dst;
+
+  set_caps (h, &info);
+  plain = make_frame (&info, 0);
+  gst_video_alignment_reset (&align);
+  align.padding_left = 16;
+  align.padding_right = 22;
+  align.padding_top = 6;
+  padded = info;
+  fail_unless (gst_video_info_align (&padded, &align));
+  wide = gst_buffer_new_allocate (NULL, padded.size, NULL);
+  gst_buffer_memset (wide, 0, 255, padded.size);
+  gst_buffer_add_video_meta_full (wide, GST_VIDEO_FRAME_FLAG_NONE,
+      GST_VIDEO_FORMAT_NV12, 150, 110, 2, padded.offset, padded.stride);
+  fail_unless (gst_video_frame_map (&src, &info, plain, GST_MAP_READ));
+  fail_unless (gst_video_frame_map (&dst, &info, wide, GST_MAP_WRITE));
+  fail_unless (GST_VIDEO_FRAME_PLANE_STRIDE (&dst, 0) !=
+      GST_VIDEO_FRAME_PLANE_STRIDE (&src, 0));
+  gst_video_frame_copy (&dst, &src);
+  gst_video_frame_unmap (&src);
+  gst_video_frame_unmap (&dst);
+
+  plain = gst_harness_push_and_pull (h, plain);
+  wide = gst_harness_push_and_pull (h, wide);
+  assert_same_objects (plain, wide);
+  gst_buffer_unref (plain);
+  gst_buffer_unref (wide);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+static gfloat
+best_score_with (const gchar * caps_string)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstCaps *caps = gst_caps_from_string (caps_string);
+  GstVideoInfo info;
+  GstBuffer *buf;
+  gfloat score;
+
+  fail_unless (gst_video_info_from_caps (&info, caps));
+  gst_harness_set_src_caps (h, caps);
+  buf = push (h, &info, 0);
+  score = gst_instance_mask_meta_get_instance (get_meta (buf, &info),
+      0)->score;
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+  return score;
+}
+
+GST_START_TEST (test_colorimetry)
+{
+#define CAPS "video/x-raw,format=I420,width=160,height=120,framerate=25/1"
+  gfloat bt601 = best_score_with (CAPS ",colorimetry=bt601");
+
+  fail_unless (best_score_with (CAPS ",colorimetry=bt601") == bt601);
+  fail_unless (best_score_with (CAPS) == bt601);        /* small video */
+  fail_unless (best_score_with (CAPS ",colorimetry=bt709") != bt601);
+  fail_unless (best_score_with (CAPS ",colorimetry=1:4:0:0") != bt601);
+#undef CAPS
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_tiny_and_thin_frames)
+{
+  static const gint sizes[][2] = { {1, 1}, {1, 200}, {300, 1}, {2, 3} };
+  GstHarness *h = gst_harness_new_parse (SEG);
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
+    GstVideoInfo info = make_info (formats[__i__], sizes[i][0], sizes[i][1]);
+    GstBuffer *buf;
+
+    set_caps (h, &info);
+    buf = push (h, &info, i);
+    get_meta (buf, &info);
+    gst_buffer_unref (buf);
+  }
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_roi_meta)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "attach-roi-meta=true");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstInstanceMaskMeta *meta;
+  GstBuffer *buf;
+
+  set_caps (h, &info);
+  buf = push (h, &info, 0);
+  meta = get_meta (buf, &info);
+  for (guint i = 0; i < count (buf); i++) {
+    const GstInstanceMask *m = gst_instance_mask_meta_get_instance (meta, i);
+    GstVideoRegionOfInterestMeta *roi =
+        gst_buffer_get_video_region_of_interest_meta_id (buf, i);
+    GstStructure *detection;
+    gdouble x_min, y_max, confidence;
+    gint label_id;
+
+    fail_unless (roi != NULL);
+    fail_unless_equals_string (g_quark_to_string (roi->roi_type),
+        gst_instance_mask_get_label (m));
+    fail_unless (roi->x <= m->x0 && roi->x + roi->w >= m->x1);
+    fail_unless (roi->x + roi->w <= 160 && roi->y + roi->h <= 120);
+    detection = gst_video_region_of_interest_meta_get_param (roi, "detection");
+    fail_unless (gst_structure_get (detection, "x_min", G_TYPE_DOUBLE, &x_min,
+            "y_max", G_TYPE_DOUBLE, &y_max, "confidence", G_TYPE_DOUBLE,
+            &confidence, "label_id", G_TYPE_INT, &label_id, NULL));
+    fail_unless (ABS (x_min * 160 - m->x0) < 1e-3);
+    fail_unless (ABS (y_max * 120 - m->y1) < 1e-3);
+    fail_unless (ABS (confidence - m->score) < 1e-6);
+    fail_unless_equals_int (label_id, m->class_id);
+  }
+  gst_buffer_unref (buf);
+
+  gst_harness_set (h, "condinstseg", "attach-roi-meta", FALSE, NULL);
+  buf = push (h, &info, 1);
+  fail_unless (gst_buffer_get_video_region_of_interest_meta (buf) == NULL);
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* ---- options that change while playing --------------------------------- */
+
+GST_START_TEST (test_score_threshold)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBuffer *all, *some, *none;
+  gfloat best, threshold;
+
+  set_caps (h, &info);
+  gst_harness_set (h, "condinstseg", "max-detections", 50, NULL);
+  all = push (h, &info, 0);
+  best = gst_instance_mask_meta_get_instance (get_meta (all, &info), 0)->score;
+  threshold = gst_instance_mask_meta_get_instance (get_meta (all, &info),
+      count (all) - 1)->score;
+  threshold = (best + threshold) / 2;
+
+  gst_harness_set (h, "condinstseg", "score-threshold", threshold, NULL);
+  some = push (h, &info, 0);
+  fail_unless (count (some) >= 1 && count (some) < count (all));
+  for (guint i = 0; i < count (some); i++)
+    fail_unless (gst_instance_mask_meta_get_instance (get_meta (some, &info),
+            i)->score >= threshold);
+
+  /* a meta that says that nothing was found */
+  gst_harness_set (h, "condinstseg", "score-threshold", 1.0, NULL);
+  none = push (h, &info, 0);
+  get_meta (none, &info);
+  fail_unless_equals_int (count (none), 0);
+
+  gst_buffer_unref (all);
+  gst_buffer_unref (some);
+  gst_buffer_unref (none);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_max_detections)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBuffer *five, *two, *many;
+
+  set_caps (h, &info);
+  five = push (h, &info, 0);
+  fail_unless_equals_int (count (five), 5);
+  gst_harness_set (h, "condinstseg", "max-detections", 2, NULL);
+  two = push (h, &info, 0);
+  fail_unless_equals_int (count (two), 2);
+  /* more than the network was made for */
+  gst_harness_set (h, "condinstseg", "max-detections", 0, NULL);
+  many = push (h, &info, 0);
+  fail_unless (count (many) > 5);
+  gst_buffer_unref (five);
+  gst_buffer_unref (two);
+  gst_buffer_unref (many);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_iou_threshold)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "max-detections=100");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBuffer *loose, *strict;
+
+  set_caps (h, &info);
+  gst_harness_set (h, "condinstseg", "iou-threshold", 1.0, NULL);
+  loose = push (h, &info, 0);
+  gst_harness_set (h, "condinstseg", "iou-threshold", 0.0, NULL);
+  strict = push (h, &info, 0);
+  fail_unless (count (strict) < count (loose));
+  gst_buffer_unref (loose);
+  gst_buffer_unref (strict);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* Cells above the threshold read as belonging to the object, others do not,
+ * and their order stays. */
+GST_START_TEST (test_mask_threshold)
+{
+  static const gfloat thresholds[] = { 0.0, 0.1, 0.3, 0.5, 0.9, 1.0 };
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBuffer *plain;
+
+  set_caps (h, &info);
+  plain = push (h, &info, 0);
+  for (guint t = 0; t < G_N_ELEMENTS (thresholds); t++) {
+    GstBuffer *bent;
+
+    gst_harness_set (h, "condinstseg", "mask-threshold", thresholds[t], NULL);
+    bent = push (h, &info, 0);
+    fail_unless_equals_int (count (plain), count (bent));
+    for (guint i = 0; i < count (plain); i++) {
+      const GstInstanceMask *a =
+          gst_instance_mask_meta_get_instance (get_meta (plain, &info), i);
+      const GstInstanceMask *b =
+          gst_instance_mask_meta_get_instance (get_meta (bent, &info), i);
+      const guint8 *p = g_bytes_get_data (a->grid, NULL);
+      const guint8 *q = g_bytes_get_data (b->grid, NULL);
+      gint new_value[256];
+
+      for (guint v = 0; v < 256; v++)
+        new_value[v] = -1;
+      for (guint j = 0; j < a->grid_width * a->grid_height; j++) {
+        guint8 v = p[a->grid_offset + j], w = q[b->grid_offset + j];
+
+        /* a value of 1 is exactly at the threshold 1, and in */
+        fail_unless ((w >= 128) == (v > thresholds[t] * 255 || v == 255));
+        fail_unless (new_value[v] == -1 || new_value[v] == w);
+        new_value[v] = w;
+        if (thresholds[t] == 0.5)
+          fail_unless_equals_int (v, w);
+      }
+      for (gint v = 0, last = 0; v < 256; v++) {
+        if (new_value[v] >= 0) {
+          fail_unless (new_value[v] >= last);
+          last = new_value[v];
+        }
+      }
+    }
+    gst_buffer_unref (bent);
+  }
+  gst_buffer_unref (plain);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_types)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "max-detections=50");
+  GstElement *seg = gst_harness_find_element (h, "condinstseg");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBus *bus = add_bus (seg);
+  const GstInstanceMask *best;
+  GstBuffer *buf, *same;
+  gchar *label, *index, *list;
+
+  set_caps (h, &info);
+  buf = push (h, &info, 0);
+  best = gst_instance_mask_meta_get_instance (get_meta (buf, &info), 0);
+  label = g_strdup (gst_instance_mask_get_label (best));
+  index = g_strdup_printf ("%d", best->class_id);
+  gst_buffer_unref (buf);
+
+  g_object_set (seg, "selected-types", label, NULL);
+  buf = push (h, &info, 0);
+  fail_unless (count (buf) >= 1);
+  for (guint i = 0; i < count (buf); i++)
+    fail_unless_equals_string (gst_instance_mask_get_label
+        (gst_instance_mask_meta_get_instance (get_meta (buf, &info), i)),
+        label);
+
+  g_object_set (seg, "selected-types", index, NULL);
+  same = push (h, &info, 0);
+  assert_same_objects (buf, same);
+  gst_buffer_unref (buf);
+  gst_buffer_unref (same);
+
+  g_object_set (seg, "excluded-types", label, NULL);
+  buf = push (h, &info, 0);
+  fail_unless_equals_int (count (buf), 0);
+  gst_buffer_unref (buf);
+
+  g_object_set (seg, "selected-types", NULL, NULL);
+  buf = push (h, &info, 0);
+  fail_unless (count (buf) >= 1);
+  for (guint i = 0; i < count (buf); i++)
+    fail_if (g_strcmp0 (gst_instance_mask_get_label
+            (gst_instance_mask_meta_get_instance (get_meta (buf, &info), i)),
+            label) == 0);
+  gst_buffer_unref (buf);
+  fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING) == NULL);
+
+  /* one warning per change, not per frame */
+  list = g_strdup_printf (" %s ; unicorn;;99999", label);
+  g_object_set (seg, "excluded-types", NULL, "selected-types", list, NULL);
+  gst_buffer_unref (push (h, &info, 0));
+  gst_buffer_unref (push (h, &info, 1));
+  assert_message (bus, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_SETTINGS, "'unicorn'", "'99999'", label, NULL);
+  fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_WARNING) == NULL);
+
+  g_free (label);
+  g_free (index);
+  g_free (list);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_inference_interval)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "inference-interval=3");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBuffer *frames[7];
+
+  set_caps (h, &info);
+  for (guint i = 0; i < 7; i++) {
+    frames[i] = push (h, &info, i);
+    fail_unless (count (frames[i]) >= 1);
+    for (guint j = 0; j < count (frames[i]); j++)
+      fail_unless_equals_int (gst_instance_mask_meta_get_instance (get_meta
+              (frames[i], &info), j)->flags, i % 3 == 0 ?
+          GST_INSTANCE_MASK_FLAG_NONE : GST_INSTANCE_MASK_FLAG_PREDICTED);
+    if (i % 3 != 0)
+      assert_same_objects (frames[i - 1], frames[i]);
+  }
+  fail_unless_equals_uint64 (get_stat (h, "inferred"), 3);
+  fail_unless_equals_uint64 (get_stat (h, "frames"), 7);
+  fail_unless_equals_uint64 (get_stat (h, "skipped"), 0);
+  for (guint i = 0; i < 7; i++)
+    gst_buffer_unref (frames[i]);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* ---- QoS and latency --------------------------------------------------- */
+
+static void
+send_qos (GstHarness * h, GstClockTime timestamp, GstClockTimeDiff diff)
+{
+  fail_unless (gst_harness_push_upstream_event (h, gst_event_new_qos
+          (GST_QOS_TYPE_UNDERFLOW, 1.5, diff, timestamp)));
+}
+
+static gboolean
+is_predicted (GstBuffer * buf)
+{
+  GstInstanceMaskMeta *meta = gst_buffer_get_instance_mask_meta (buf);
+  gboolean predicted = (gst_instance_mask_meta_get_instance (meta, 0)->flags &
+      GST_INSTANCE_MASK_FLAG_PREDICTED) != 0;
+
+  gst_buffer_unref (buf);
+  return predicted;
+}
+
+GST_START_TEST (test_late_frames_pass)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstElement *seg = gst_harness_find_element (h, "condinstseg");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBus *bus = add_bus (seg);
+  guint64 processed, dropped;
+  GstClockTime running_time;
+  GstMessage *message;
+  GstFormat format;
+
+  set_caps (h, &info);
+  fail_if (is_predicted (push (h, &info, 0)));
+  /* frame 2 came three frames late, so those up to 5 are late already */
+  send_qos (h, 2 * FRAME_TIME, 3 * FRAME_TIME);
+  for (guint i = 3; i <= 5; i++)
+    fail_unless (is_predicted (push (h, &info, i)));
+  fail_if (is_predicted (push (h, &info, 6)));
+  fail_unless_equals_uint64 (get_stat (h, "skipped"), 3);
+  fail_unless_equals_uint64 (get_stat (h, "inferred"), 2);
+  fail_unless_equals_uint64 (get_stat (h, "frames"), 5);
+
+  for (guint i = 3; i <= 5; i++) {
+    message = gst_bus_pop_filtered (bus, GST_MESSAGE_QOS);
+    fail_unless (message != NULL);
+    gst_message_parse_qos (message, NULL, &running_time, NULL, NULL, NULL);
+    fail_unless_equals_uint64 (running_time, i * FRAME_TIME);
+    gst_message_parse_qos_stats (message, &format, &processed, &dropped);
+    fail_unless_equals_uint64 (processed, 1);
+    fail_unless_equals_uint64 (dropped, i - 2);
+    gst_message_unref (message);
+  }
+
+  /* even if all frames are late, one per second is looked at */
+  send_qos (h, 6 * FRAME_TIME, 1000 * FRAME_TIME);
+  for (guint i = 7; i < 6 + 25; i++)
+    fail_unless (is_predicted (push (h, &info, i)));
+  fail_if (is_predicted (push (h, &info, 6 + 25)));
+  fail_unless (is_predicted (push (h, &info, 6 + 26)));
+
+  g_object_set (seg, "qos", FALSE, NULL);
+  fail_if (is_predicted (push (h, &info, 6 + 27)));
+
+  /* a flush makes a new start */
+  g_object_set (seg, "qos", TRUE, NULL);
+  gst_harness_push_event (h, gst_event_new_flush_start ());
+  gst_harness_push_event (h, gst_event_new_flush_stop (TRUE));
+  {
+    GstSegment segment;
+
+    gst_segment_init (&segment, GST_FORMAT_TIME);
+    gst_harness_push_event (h, gst_event_new_segment (&segment));
+  }
+  fail_if (is_predicted (push (h, &info, 1)));
+  fail_if (is_predicted (push (h, &info, 2)));
+
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_qos_event_goes_upstream)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 16, 16);
+  GstEvent *event;
+
+  set_caps (h, &info);
+  gst_buffer_unref (push (h, &info, 0));
+  while ((event = gst_harness_try_pull_upstream_event (h)))
+    gst_event_unref (event);
+  send_qos (h, 0, 1);
+  event = gst_harness_pull_upstream_event (h);
+  fail_unless_equals_int (GST_EVENT_TYPE (event), GST_EVENT_QOS);
+  gst_event_unref (event);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+static GstClockTime
+query_min_latency (GstHarness * h)
+{
+  GstQuery *query = gst_query_new_latency ();
+  GstClockTime min, max;
+
+  fail_unless (gst_pad_peer_query (h->sinkpad, query));
+  gst_query_parse_latency (query, NULL, &min, &max);
+  fail_unless (max >= min);
+  gst_query_unref (query);
+  return min;
+}
+
+GST_START_TEST (test_latency)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstElement *seg = gst_harness_find_element (h, "condinstseg");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstBus *bus = add_bus (seg);
+  GstMessage *message;
+
+  set_caps (h, &info);
+  gst_harness_set_upstream_latency (h, 5 * GST_MSECOND);
+  fail_unless_equals_uint64 (query_min_latency (h), 5 * GST_MSECOND);
+  gst_buffer_unref (push (h, &info, 0));
+  /* the pipeline is told that the answer changed */
+  message = gst_bus_pop_filtered (bus, GST_MESSAGE_LATENCY);
+  fail_unless (message != NULL);
+  gst_message_unref (message);
+  fail_unless (query_min_latency (h) > 5 * GST_MSECOND);
+
+  /* files do not wait for anyone */
+  gst_harness_set_live (h, FALSE);
+  fail_unless_equals_uint64 (query_min_latency (h), 0);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* Frames go on as they are, so it is for those behind to say what they take. */
+GST_START_TEST (test_allocation_query_is_downstreams)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstCaps *caps = gst_video_info_to_caps (&info);
+  GstQuery *query = gst_query_new_allocation (caps, FALSE);
+
+  set_caps (h, &info);
+  fail_unless (gst_pad_peer_query (h->srcpad, query));
+  fail_if (gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE,
+          NULL));
+  gst_query_unref (query);
+
+  gst_harness_add_propose_allocation_meta (h, GST_VIDEO_META_API_TYPE, NULL);
+  query = gst_query_new_allocation (caps, FALSE);
+  fail_unless (gst_pad_peer_query (h->srcpad, query));
+  fail_unless (gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE,
+          NULL));
+  gst_query_unref (query);
+  gst_caps_unref (caps);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* ---- streams ----------------------------------------------------------- */
+
+GST_START_TEST (test_renegotiation)
+{
+  static const struct
+  {
+    GstVideoFormat format;
+    gint width, height;
+  } steps[] = {
+    {GST_VIDEO_FORMAT_NV12, 320, 240},
+    {GST_VIDEO_FORMAT_I420, 321, 239},
+    {GST_VIDEO_FORMAT_RGB, 240, 320},
+    {GST_VIDEO_FORMAT_NV12, 320, 240},
+  };
+  GstHarness *h = gst_harness_new_parse (SEG "inference-interval=100");
+  GstBuffer *before = NULL;
+
+  for (guint i = 0; i < G_N_ELEMENTS (steps); i++) {
+    GstVideoInfo info = make_info (steps[i].format, steps[i].width,
+        steps[i].height);
+    GstBuffer *buf;
+
+    set_caps (h, &info);
+    buf = push (h, &info, 0);
+    get_meta (buf, &info);
+    /* no objects of another size */
+    fail_unless_equals_int (gst_instance_mask_meta_get_instance (get_meta (buf,
+                &info), 0)->flags, GST_INSTANCE_MASK_FLAG_NONE);
+    if (i == 0)
+      before = gst_buffer_ref (buf);
+    else if (i == 3)
+      assert_same_objects (before, buf);
+    gst_buffer_unref (buf);
+  }
+  gst_buffer_unref (before);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_flush_seek_eos)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "inference-interval=100");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  GstSegment segment;
+  GstEvent *event;
+  gboolean eos = FALSE;
+
+  set_caps (h, &info);
+  fail_if (is_predicted (push (h, &info, 0)));
+  fail_unless (is_predicted (push (h, &info, 1)));
+
+  fail_unless (gst_harness_push_upstream_event (h, gst_event_new_seek (1.0,
+              GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, GST_SEEK_TYPE_SET,
+              GST_SECOND, GST_SEEK_TYPE_NONE, 0)));
+  while ((event = gst_harness_try_pull_upstream_event (h))) {
+    if (GST_EVENT_TYPE (event) == GST_EVENT_SEEK)
+      break;
+    gst_event_unref (event);
+  }
+  fail_unless (event != NULL);
+  gst_event_unref (event);
+
+  fail_unless (gst_harness_push_event (h, gst_event_new_flush_start ()));
+  fail_unless (gst_harness_push_event (h, gst_event_new_flush_stop (TRUE)));
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  segment.start = segment.time = segment.position = GST_SECOND;
+  fail_unless (gst_harness_push_event (h, gst_event_new_segment (&segment)));
+  /* what was found before the seek is not carried over it */
+  fail_if (is_predicted (push (h, &info, 25)));
+  fail_unless (is_predicted (push (h, &info, 26)));
+
+  fail_unless (gst_harness_push_event (h, gst_event_new_eos ()));
+  while ((event = gst_harness_try_pull_event (h))) {
+    eos = eos || GST_EVENT_TYPE (event) == GST_EVENT_EOS;
+    gst_event_unref (event);
+  }
+  fail_unless (eos);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_state_cycling)
+{
+  GstElement *seg = gst_parse_launch (SEG, NULL);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+
+  gst_object_ref_sink (seg);
+  for (guint i = 0; i < 10; i++) {
+    GstHarness *h = gst_harness_new_with_element (seg, "sink", "src");
+    GstBuffer *buf;
+
+    set_caps (h, &info);
+    buf = push (h, &info, i);
+    get_meta (buf, &info);
+    gst_buffer_unref (buf);
+    fail_unless_equals_uint64 (get_stat (h, "frames"), 1);
+    gst_harness_teardown (h);
+    fail_unless_equals_int (gst_element_set_state (seg, GST_STATE_NULL),
+        GST_STATE_CHANGE_SUCCESS);
+  }
+  gst_object_unref (seg);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_two_elements)
+{
+  GstHarness *a = gst_harness_new_parse (SEG);
+  GstHarness *b = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  GstVideoInfo other = make_info (GST_VIDEO_FORMAT_RGB, 64, 64);
+  GstBuffer *x, *y;
+
+  set_caps (a, &info);
+  set_caps (b, &other);
+  x = push (a, &info, 0);
+  gst_buffer_unref (push (b, &other, 0));
+  set_caps (b, &info);
+  y = push (b, &info, 0);
+  assert_same_objects (x, y);
+  gst_buffer_unref (y);
+
+  /* the other one does not need the first */
+  gst_harness_teardown (a);
+  y = push (b, &info, 0);
+  assert_same_objects (x, y);
+  gst_buffer_unref (x);
+  gst_buffer_unref (y);
+  gst_harness_teardown (b);
+}
+
+GST_END_TEST;
+
+static gpointer
+run_frames (gpointer h)
+{
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+
+  set_caps (h, &info);
+  for (guint i = 0; i < 10; i++)
+    gst_buffer_unref (push (h, &info, i));
+  return NULL;
+}
+
+/* Elements that share weights run, start and stop at the same time. */
+GST_START_TEST (test_two_threads)
+{
+  for (guint round = 0; round < 3; round++) {
+    GstHarness *h[2];
+    GThread *threads[2];
+
+    for (guint i = 0; i < 2; i++) {
+      h[i] = gst_harness_new_parse (SEG);
+      threads[i] = g_thread_new ("stream", run_frames, h[i]);
+    }
+    for (guint i = 0; i < 2; i++) {
+      g_thread_join (threads[i]);
+      gst_harness_teardown (h[i]);
+    }
+  }
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_caps)
+{
+  static const gchar *const bad[] = {
+    "video/x-raw,format=YUY2,width=64,height=64,framerate=25/1",
+    "video/x-raw,format=P010_10LE,width=64,height=64,framerate=25/1",
+    "video/x-raw(memory:CUDAMemory),format=NV12,width=64,height=64,"
+        "framerate=25/1",
+    "video/x-raw(format:Interlaced),format=NV12,width=64,height=64,"
+        "framerate=25/1,interlace-mode=alternate",
+    "video/x-raw,format=NV12,width=0,height=64,framerate=25/1",
+    "video/x-raw,format=NV12,width=32768,height=64,framerate=25/1",
+    "image/jpeg",
+  };
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  GstCaps *caps;
+
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
+    caps = gst_caps_from_string (bad[i]);
+    fail_if (gst_pad_peer_query_accept_caps (h->srcpad, caps), "%s", bad[i]);
+    gst_caps_unref (caps);
+  }
+
+  /* pushed on regardless of that answer */
+  set_caps (h, &info);
+  gst_buffer_unref (push (h, &info, 0));
+  caps = gst_caps_from_string (bad[0]);
+  gst_harness_push_event (h, gst_event_new_caps (caps));
+  gst_caps_unref (caps);
+  fail_unless_equals_int (gst_harness_push (h, gst_buffer_new_allocate (NULL,
+              64 * 64 * 2, NULL)), GST_FLOW_NOT_NEGOTIATED);
+
+  /* and goes on with what it can do */
+  caps = gst_video_info_to_caps (&info);
+  gst_harness_push_event (h, gst_event_new_caps (caps));
+  gst_caps_unref (caps);
+  gst_buffer_unref (push (h, &info, 0));
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* ---- model, labels, settings ------------------------------------------- */
+
+GST_START_TEST (test_missing_model)
+{
+  GstElement *seg;
+  GstBus *bus;
+
+  seg = fail_to_start ("condinstseg model-file=/nowhere/none.safetensors",
+      &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_NOT_FOUND, "/nowhere/none.safetensors", "model-file",
+      NULL);
+
+  /* a better file, and it starts */
+  g_object_set (seg, "model-file", MODEL, NULL);
+  fail_unless_equals_int (gst_element_set_state (seg, GST_STATE_PAUSED),
+      GST_STATE_CHANGE_SUCCESS);
+  gst_element_set_state (seg, GST_STATE_NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+
+  seg = fail_to_start ("condinstseg model-file=no-such-model", &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_NOT_FOUND, "no-such-model", NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_broken_model)
+{
+  /* a header of 255 bytes is promised */
+  static const gchar truncated[] = "\xff\0\0\0\0\0\0\0{\"__metadata__\":{";
+  gchar *path = write_temp (truncated, sizeof (truncated) - 1);
+  gchar *launch = g_strdup_printf ("condinstseg model-file=%s", path);
+  GstBus *bus;
+  GstElement *seg = fail_to_start (launch, &bus);
+
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_READ, path, NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  g_unlink (path);
+  g_free (path);
+  g_free (launch);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_settings)
+{
+  GstElement *seg;
+  GstBus *bus;
+
+  seg = fail_to_start (SEG "execution-provider=cuda", &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_LIBRARY_ERROR,
+      GST_LIBRARY_ERROR_INIT, "execution-provider", "built without CUDA",
+      NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+
+  seg = fail_to_start ("condinstseg model-file=" MODEL " input-width=64",
+      &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_SETTINGS, "input-width is 64", "input-height is 0",
+      NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+}
+
+GST_END_TEST;
+
+/* Every option for the network's shape can be used. */
+GST_START_TEST (test_input_options)
+{
+  static const gchar *const launches[] = {
+    ELEMENT "model-file=" MODEL " score-threshold=0 resize-quality=fast",
+    ELEMENT "model-file=" MODEL " score-threshold=0 full-map=true",
+    ELEMENT "model-file=" MODEL " score-threshold=0 threads=1",
+    "condinstseg model-file=" MODEL " score-threshold=0 min-size=64 "
+        "max-size=80 execution-provider=cpu",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (launches); i++) {
+    GstHarness *h = gst_harness_new_parse (launches[i]);
+    GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+    GstBuffer *buf;
+
+    set_caps (h, &info);
+    buf = push (h, &info, 0);
+    fail_unless (count (buf) >= 1);
+    gst_buffer_unref (buf);
+    gst_harness_teardown (h);
+  }
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_full_map_covers_frame)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "full-map=true");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  const GstInstanceMask *m;
+  GstBuffer *buf;
+  gint x, y, width, height;
+
+  set_caps (h, &info);
+  buf = push (h, &info, 0);
+  m = gst_instance_mask_meta_get_instance (get_meta (buf, &info), 0);
+  fail_unless (gst_instance_mask_get_extents (m, &x, &y, &width, &height));
+  /* the first and last cell's halves that stick out may be missing */
+  fail_unless (x <= 3 && y <= 3 && x + width >= 157 && y + height >= 117);
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_label_file)
+{
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  GString *labels = g_string_new (NULL);
+  gchar *path, *launch, *wanted;
+  const GstInstanceMask *m;
+  GstMessage *message;
+  GstElement *seg;
+  GError *error;
+  GstBuffer *buf;
+  GstHarness *h;
+  GstBus *bus;
+  guint n = 0;
+
+  /* too few */
+  path = write_temp ("only\none two\n\n", -1);
+  launch = g_strdup_printf (SEG "label-file=%s", path);
+  seg = fail_to_start (launch, &bus);
+  message = gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR);
+  gst_message_parse_error (message, &error, NULL);
+  fail_unless (g_error_matches (error, GST_RESOURCE_ERROR,
+          GST_RESOURCE_ERROR_SETTINGS));
+  fail_unless (strstr (error->message, path) != NULL);
+  fail_unless (strstr (error->message, "2 labels") != NULL);
+  fail_unless_equals_int (sscanf (strstr (error->message, "model '"),
+          "model '%*[^']' has %u classes", &n), 1);
+  g_error_free (error);
+  gst_message_unref (message);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+
+  /* not text */
+  fail_unless (g_file_set_contents (path, "\xff\xfe", 2, NULL));
+  seg = fail_to_start (launch, &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_READ, path, "UTF-8", NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+
+  /* as many as it asked for, from another system */
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (labels, "class %u\r\n", i);
+  fail_unless (g_file_set_contents (path, labels->str, labels->len, NULL));
+  h = gst_harness_new_parse (launch);
+  set_caps (h, &info);
+  buf = push (h, &info, 0);
+  m = gst_instance_mask_meta_get_instance (get_meta (buf, &info), 0);
+  wanted = g_strdup_printf ("class %d", m->class_id);
+  fail_unless_equals_string (gst_instance_mask_get_label (m), wanted);
+  g_free (wanted);
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+
+  g_unlink (path);
+  seg = fail_to_start (launch, &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_NOT_FOUND, path, NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  g_string_free (labels, TRUE);
+  g_free (path);
+  g_free (launch);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_model_instance_id)
+{
+  /* the one that knows the model comes last */
+  GstElement *bin = gst_parse_launch ("bin.( condinstseg name=follower "
+      "model-instance-id=street condinstseg name=leader model-file=" MODEL
+      " model-instance-id=street )", NULL);
+  GstElement *follower = gst_bin_get_by_name (GST_BIN (bin), "follower");
+  GstElement *leader = gst_bin_get_by_name (GST_BIN (bin), "leader");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 64, 48);
+  GstStructure *stats;
+  GstElement *other;
+  GstHarness *h;
+  GstBuffer *buf;
+  GstBus *bus;
+
+  fail_unless_equals_int (gst_element_set_state (leader, GST_STATE_READY),
+      GST_STATE_CHANGE_SUCCESS);
+  fail_unless_equals_int (gst_element_set_state (follower, GST_STATE_PAUSED),
+      GST_STATE_CHANGE_SUCCESS);
+  g_object_get (follower, "stats", &stats, NULL);
+  fail_unless_equals_string (gst_structure_get_string (stats, "model"),
+      "condinst-light");
+  gst_structure_free (stats);
+
+  /* no id for two models */
+  other = fail_to_start ("condinstseg model-instance-id=street "
+      "model-file=random:condinst-r50", &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_SETTINGS, "street", "random:condinst-r50", MODEL,
+      NULL);
+  remove_bus (other, bus);
+  gst_object_unref (other);
+
+  fail_unless_equals_int (gst_element_set_state (bin, GST_STATE_NULL),
+      GST_STATE_CHANGE_SUCCESS);
+  gst_object_unref (follower);
+  gst_object_unref (leader);
+  gst_object_unref (bin);
+
+  /* names the source */
+  h = gst_harness_new_parse (SEG "model-instance-id=street");
+  set_caps (h, &info);
+  buf = push (h, &info, 0);
+  fail_unless_equals_string (gst_instance_mask_meta_get_source (get_meta (buf,
+              &info)), "street");
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* Only where the model that is shipped has been built in already. */
+GST_START_TEST (test_default_model)
+{
+  const gchar *dir = g_getenv ("GST_CONDINST_MODEL_PATH");
+  gchar *path = g_build_filename (dir ? dir : "", "condinst-light.safetensors",
+      NULL);
+  gchar *data, *broken, *launch;
+  GstHarness *h;
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_NV12, 640, 360);
+  GstElement *seg;
+  GstBuffer *buf;
+  GstBus *bus;
+  gsize size;
+
+  if (!g_file_get_contents (path, &data, &size, NULL)) {
+    g_print ("test_default_model: skipped, there is no %s\n", path);
+    g_free (path);
+    return;
+  }
+  h = gst_harness_new_parse ("condinstseg input-width=128 input-height=96");
+  set_caps (h, &info);
+  buf = push (h, &info, 0);
+  fail_unless_equals_string (gst_instance_mask_meta_get_source (get_meta (buf,
+              &info)), "condinst-light");
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+
+  broken = write_temp (data, size / 2);
+  launch = g_strdup_printf ("condinstseg model-file=%s", broken);
+  seg = fail_to_start (launch, &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_READ, broken, NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  g_unlink (broken);
+  g_free (broken);
+  g_free (launch);
+  g_free (data);
+  g_free (path);
+}
+
+GST_END_TEST;
+
+/* ---- bad frames -------------------------------------------------------- */
+
+GST_START_TEST (test_short_buffer)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstElement *seg = gst_harness_find_element (h, "condinstseg");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 64, 48);
+  GstBus *bus = add_bus (seg);
+
+  set_caps (h, &info);
+  fail_unless_equals_int (gst_harness_push (h, gst_buffer_new_allocate (NULL,
+              info.size - 1, NULL)), GST_FLOW_ERROR);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_STREAM_ERROR,
+      GST_STREAM_ERROR_FORMAT, "64x48", "RGB", "9216", "9215", NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* ---- messages and statistics ------------------------------------------- */
+
+GST_START_TEST (test_messages)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "inference-interval=2");
+  GstElement *seg = gst_harness_find_element (h, "condinstseg");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  GstBus *bus = add_bus (seg);
+
+  set_caps (h, &info);
+  gst_buffer_unref (push (h, &info, 0));
+  fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_ELEMENT) == NULL);
+  g_object_set (seg, "post-messages", TRUE, NULL);
+  for (guint i = 1; i < 4; i++) {
+    GstBuffer *buf = push (h, &info, i);
+    GstMessage *message = gst_bus_pop_filtered (bus, GST_MESSAGE_ELEMENT);
+    const GstStructure *s;
+    GstStructure *counts;
+    GstClockTime timestamp;
+    gboolean inferred;
+    guint n, total = 0;
+
+    fail_unless (message != NULL);
+    s = gst_message_get_structure (message);
+    fail_unless (gst_structure_has_name (s, "condinstseg"));
+    fail_unless (gst_structure_get (s, "timestamp", GST_TYPE_CLOCK_TIME,
+            &timestamp, "inferred", G_TYPE_BOOLEAN, &inferred, "instances",
+            G_TYPE_UINT, &n, "counts", GST_TYPE_STRUCTURE, &counts, NULL));
+    fail_unless_equals_uint64 (timestamp, i * FRAME_TIME);
+    fail_unless_equals_int (inferred, i % 2 == 0);
+    fail_unless_equals_int (n, count (buf));
+    for (gint j = 0; j < gst_structure_n_fields (counts); j++) {
+      guint of_class;
+
+      fail_unless (gst_structure_get_uint (counts,
+              gst_structure_nth_field_name (counts, j), &of_class));
+      total += of_class;
+    }
+    fail_unless_equals_int (total, n);
+    fail_unless (gst_structure_has_field (counts, gst_instance_mask_get_label
+            (gst_instance_mask_meta_get_instance (get_meta (buf, &info), 0))));
+    gst_structure_free (counts);
+    gst_message_unref (message);
+    gst_buffer_unref (buf);
+  }
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_stats)
+{
+  static const gchar *const stages[] = { "preprocess", "network", "decode",
+    "masks", "total"
+  };
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  gdouble last, mean, p95, fps, sum = 0;
+  GstStructure *stats;
+
+  set_caps (h, &info);
+  for (guint i = 0; i < 5; i++)
+    gst_buffer_unref (push (h, &info, i));
+  stats = get_stats (h);
+  fail_unless_equals_string (gst_structure_get_string (stats, "model"),
+      "condinst-light");
+  fail_unless_equals_string (gst_structure_get_string (stats, "provider"),
+      "cpu");
+  fail_unless_equals_string (gst_structure_get_string (stats, "input-size"),
+      "128x96");
+  fail_unless_equals_uint64 (get_stat (h, "frames"), 5);
+  fail_unless_equals_uint64 (get_stat (h, "inferred"), 5);
+  fail_unless_equals_uint64 (get_stat (h, "skipped"), 0);
+  fail_unless (gst_structure_get_double (stats, "fps", &fps) && fps > 0);
+  for (guint i = 0; i < G_N_ELEMENTS (stages); i++) {
+    GstStructure *stage;
+
+    fail_unless (gst_structure_get (stats, stages[i], GST_TYPE_STRUCTURE,
+            &stage, NULL));
+    fail_unless (gst_structure_get (stage, "last-ms", G_TYPE_DOUBLE, &last,
+            "mean-ms", G_TYPE_DOUBLE, &mean, "p95-ms", G_TYPE_DOUBLE, &p95,
+            NULL));
+    fail_unless (last > 0 && mean > 0 && p95 > 0);
+    fail_unless (p95 >= last || p95 >= mean);
+    if (i < 4)
+      sum += mean;
+    gst_structure_free (stage);
+  }
+  /* the last one is the total, in steps of a microsecond */
+  fail_unless (mean + 0.001 >= sum);
+  gst_structure_free (stats);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+static Suite *
+condinstseg_suite (void)
+{
+  Suite *s = suite_create ("condinstseg");
+  TCase *tc;
+
+  tc = tcase_create ("metadata");
+  suite_add_tcase (s, tc);
+  tcase_add_loop_test (tc, test_attaches_instances, 0, G_N_ELEMENTS (formats));
+  tcase_add_loop_test (tc, test_tiny_and_thin_frames, 0,
+      G_N_ELEMENTS (formats));
+  tcase_add_test (tc, test_leaves_buffer_alone);
+  tcase_add_test (tc, test_shares_memory_of_shared_buffer);
+  tcase_add_test (tc, test_read_only_memory);
+  tcase_add_test (tc, test_padded_planes);
+  tcase_add_test (tc, test_colorimetry);
+  tcase_add_test (tc, test_roi_meta);
+
+  tc = tcase_create ("options");
+  suite_add_tcase (s, tc);
+  tcase_add_test (tc, test_score_threshold);
+  tcase_add_test (tc, test_max_detections);
+  tcase_add_test (tc, test_iou_threshold);
+  tcase_add_test (tc, test_mask_threshold);
+  tcase_add_test (tc, test_types);
+  tcase_add_test (tc, test_inference_interval);
+  tcase_add_test (tc, test_input_options);
+  tcase_add_test (tc, test_full_map_covers_frame);
+
+  tc = tcase_create ("time");
+  suite_add_tcase (s, tc);
+  tcase_add_test (tc, test_late_frames_pass);
+  tcase_add_test (tc, test_qos_event_goes_upstream);
+  tcase_add_test (tc, test_latency);
+
+  tc = tcase_create ("streams");
+  suite_add_tcase (s, tc);
+  tcase_add_test (tc, test_allocation_query_is_downstreams);
+  tcase_add_test (tc, test_renegotiation);
+  tcase_add_test (tc, test_flush_seek_eos);
+  tcase_add_test (tc, test_state_cycling);
+  tcase_add_test (tc, test_two_elements);
+  tcase_add_test (tc, test_two_threads);
+  tcase_add_test (tc, test_caps);
+  tcase_add_test (tc, test_short_buffer);
+
+  tc = tcase_create ("models");
+  suite_add_tcase (s, tc);
+  tcase_add_test (tc, test_missing_model);
+  tcase_add_test (tc, test_broken_model);
+  tcase_add_test (tc, test_settings);
+  tcase_add_test (tc, test_label_file);
+  tcase_add_test (tc, test_model_instance_id);
+  tcase_add_test (tc, test_default_model);
+
+  tc = tcase_create ("reports");
+  suite_add_tcase (s, tc);
+  tcase_add_test (tc, test_messages);
+  tcase_add_test (tc, test_stats);
+
+  return s;
+}
+
+GST_CHECK_MAIN (condinstseg);
