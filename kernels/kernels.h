@@ -333,6 +333,15 @@ void ci_mask_paste (const CiMaskGrid * grid, gint out_stride,
     gint resized_width, gint resized_height, gint frame_width,
     gint frame_height, gfloat threshold, guint8 * dst);
 
+/**
+ * Mask bits at the frame's size of a square @size x @size map that is
+ * stretched over @box (pixels of the frame): bilinear with zeros outside, >=
+ * @threshold, as detectron2's paste_masks_in_image on the CPU (SEMANTICS 11).
+ * @dst: frame_height x frame_width bytes, 0 or 1.
+ */
+void ci_mask_paste_box (const gfloat * prob, gint size, const gfloat box[4],
+    gint frame_width, gint frame_height, gfloat threshold, guint8 * dst);
+
 /* ---- pre-processing --------------------------------------------------- */
 
 typedef enum

@@ -81,3 +81,47 @@ ci_mask_paste (const CiMaskGrid * grid, gint out_stride, gint resized_width,
     }
   }
 }
+
+/* Cell before the centre of pixel @i when [@lo, @hi) is @size cells wide, and
+ * how far behind its centre that lies. */
+static gint
+box_cell (gint i, gfloat lo, gfloat hi, gint size, gfloat * fraction)
+{
+  gfloat u = (i + 0.5f - lo) / (hi - lo) * 2.0f - 1.0f;
+  gfloat at = ((u + 1.0f) * size - 1.0f) / 2.0f;
+  gfloat cell = floorf (CLAMP (at, -2.0f, size + 1.0f));
+
+  *fraction = at - cell;
+  return cell;
+}
+
+static gfloat
+cell_or_zero (const gfloat * prob, gint size, gint y, gint x)
+{
+  return x < 0 || y < 0 || x >= size || y >= size ? 0.0f : prob[y * size + x];
+}
+
+void
+ci_mask_paste_box (const gfloat * prob, gint size, const gfloat box[4],
+    gint frame_width, gint frame_height, gfloat threshold, guint8 * dst)
+{
+  gint x0 = MAX (floorf (box[0]) - 1, 0), y0 = MAX (floorf (box[1]) - 1, 0);
+  gint x1 = MIN (ceilf (box[2]) + 1, frame_width);
+  gint y1 = MIN (ceilf (box[3]) + 1, frame_height);
+
+  memset (dst, 0, (gsize) frame_width * frame_height);
+  for (gint y = y0; y < y1; y++) {
+    gfloat b, a;
+    gint v = box_cell (y, box[1], box[3], size, &b);
+
+    for (gint x = x0; x < x1; x++) {
+      gint u = box_cell (x, box[0], box[2], size, &a);
+      gfloat p = (1 - a) * (1 - b) * cell_or_zero (prob, size, v, u)
+          + a * (1 - b) * cell_or_zero (prob, size, v, u + 1)
+          + (1 - a) * b * cell_or_zero (prob, size, v + 1, u)
+          + a * b * cell_or_zero (prob, size, v + 1, u + 1);
+
+      dst[(gsize) y * frame_width + x] = p >= threshold;
+    }
+  }
+}

@@ -488,6 +488,26 @@ GST_START_TEST (test_aligned_bilinear)
 
 GST_END_TEST;
 
+GST_START_TEST (test_paste_box)
+{
+  CiSafetensors *file = open_golden (GOLDEN "units/paste_masks.safetensors");
+  CiTensor prob = get (file, "in.prob"), boxes = get (file, "in.boxes");
+  CiTensor expected = get (file, "out.masks");
+  gint n = expected.dims[0], h = expected.dims[1], w = expected.dims[2];
+  gint size = prob.dims[1];
+  g_autofree guint8 *mask = g_malloc (h * w);
+
+  for (gint i = 0; i < n; i++) {
+    ci_mask_paste_box (F32 (prob) + i * size * size, size, F32 (boxes) + 4 * i,
+        w, h, 0.5f, mask);
+    fail_unless (!memcmp (mask, (const guint8 *) expected.data
+            + (gsize) i * h * w, h * w), "mask %d", i);
+  }
+  ci_safetensors_free (file);
+}
+
+GST_END_TEST;
+
 static Suite *
 parity_suite (void)
 {
@@ -498,6 +518,7 @@ parity_suite (void)
   tcase_set_timeout (tc, 600);
   tcase_add_loop_test (tc, test_select, 0, 10);
   tcase_add_test (tc, test_aligned_bilinear);
+  tcase_add_test (tc, test_paste_box);
   tcase_add_test (tc, test_condinst_r50);
   return s;
 }
