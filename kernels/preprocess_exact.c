@@ -20,6 +20,9 @@
  * vector of eight chroma rows serves both halves. */
 #define ROW_OF_LANE(l) (2 * ((l) & 7) + ((l) >> 3))
 
+/* Outputs of one horizontal tile. */
+#define TILE 32
+
 #define WEIGHT_BITS 22
 #define MATRIX_BITS 20
 
@@ -27,14 +30,25 @@ typedef guint32 Lanes __attribute__ ((vector_size (32)));
 /* The same, of bytes in memory. */
 typedef guint32 ByteLanes
     __attribute__ ((vector_size (32), aligned (4), may_alias));
+/* Four words of bytes in memory, of the widest vector that all CPUs have. */
+typedef guint32 Words __attribute__ ((vector_size (16)));
+typedef guint32 ByteWords
+    __attribute__ ((vector_size (16), aligned (1), may_alias));
+
+#if defined (__clang__) || __GNUC__ >= 12
+# define SHUFFLE(a, b, ...) __builtin_shufflevector (a, b, __VA_ARGS__)
+#else
+# define SHUFFLE(a, b, ...) __builtin_shuffle (a, b, \
+    (__typeof__ (a)) { __VA_ARGS__ })
+#endif
 
 /* Scratch of one task. */
 typedef struct
 {
   Lanes *tile;                  /* tile_columns x n_channels x 16 rows */
   guint32 *luma;                /* words as fetched, x 16 rows */
-  guint32 *chroma;              /* x 8 rows */
-  guint32 *resized;             /* tile / 4 x n_channels x 16 rows */
+  guint32 *chroma, *chroma2;    /* x 8 rows */
+  guint32 *resized;             /* TILE / 4 x n_channels x 16 rows */
   const guint8 **rows;          /* of the ring, under the vertical filter */
   guint8 *ring;                 /* ring_rows x n_channels x stride */
 } Scratch;
@@ -119,8 +133,9 @@ scratch_layout (const CiPreprocess * pre, guint8 * memory, Scratch * scratch)
   scratch->tile = take (memory, &pos, words * word * pre->n_channels);
   scratch->luma = take (memory, &pos, words * word);
   scratch->chroma = take (memory, &pos, words * word / 2);
+  scratch->chroma2 = take (memory, &pos, words * word / 2);
   scratch->resized = take (memory, &pos,
-      (gsize) pre->exact.tile / 4 * pre->n_channels * BLOCK * word);
+      TILE / 4 * pre->n_channels * BLOCK * word);
   scratch->rows = take (memory, &pos, pre->exact.y.taps * sizeof (guint8 *));
   scratch->ring = take (memory, &pos,
       pre->exact.ring_rows * pre->n_channels * pre->exact.stride);
@@ -129,21 +144,66 @@ scratch_layout (const CiPreprocess * pre, guint8 * memory, Scratch * scratch)
 
 /* ---- frame -> integers ------------------------------------------------ */
 
-/* Words of four bytes from @n_rows rows: word g, row r to dst[g * n_rows + r]
- * from byte @offset + g * @step. Bytes from @row_bytes on read as 0. */
+/* Word i of vector j becomes word j of vector i. */
 CI_INLINE void
-fetch (const guint8 * const *rows, gint n_rows, gsize row_bytes, gsize offset,
-    gint step, gint n_words, guint32 * dst)
+transpose (Words v[4])
 {
-  gint n_inside, r, g, i;
+  Words a = SHUFFLE (v[0], v[1], 0, 4, 1, 5);
+  Words b = SHUFFLE (v[0], v[1], 2, 6, 3, 7);
+  Words c = SHUFFLE (v[2], v[3], 0, 4, 1, 5);
+  Words d = SHUFFLE (v[2], v[3], 2, 6, 3, 7);
+
+  v[0] = SHUFFLE (a, c, 0, 1, 4, 5);
+  v[1] = SHUFFLE (a, c, 2, 3, 6, 7);
+  v[2] = SHUFFLE (b, d, 0, 1, 4, 5);
+  v[3] = SHUFFLE (b, d, 2, 3, 6, 7);
+}
+
+/* Four words of four bytes, @step apart. */
+CI_INLINE void
+load_words (const guint8 * src, const gint step, Words * dst)
+{
+  typedef guint8 Bytes __attribute__ ((vector_size (16), aligned (1)));
+  Bytes v = *(const Bytes *) src;
+
+  if (step == 3)
+    v = SHUFFLE (v, v, 0, 1, 2, 3, 3, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11, 12);
+  *dst = (Words) v;
+}
+
+/* Words of four bytes from @n_rows rows: word g, row r to dst[g * n_rows + r]
+ * from byte @offset + g * @step. Bytes from @row_bytes on read as 0. There is
+ * room for a multiple of four words. */
+CI_INLINE void
+fetch (const guint8 * const *rows, const gint n_rows, gsize row_bytes,
+    gsize offset, const gint step, gint n_words, guint32 * dst)
+{
+  gint n_inside, n_vectors = 0, r, g, i;
 
   n_inside = row_bytes < offset + 4 ? 0
       : (gint) MIN ((row_bytes - offset - 4) / step + 1, (gsize) n_words);
+  if (G_BYTE_ORDER == G_LITTLE_ENDIAN && row_bytes >= offset + 16)
+    n_vectors = MIN ((row_bytes - offset - 16) / (4 * step) + 1,
+        (gsize) (n_words + 3) / 4);
+
+  for (r = 0; r < n_rows; r += 4) {
+    for (g = 0; g < 4 * n_vectors; g += 4) {
+      Words v[4];
+
+      for (i = 0; i < 4; i++)
+        load_words (rows[r + i] + offset + g * step, step, &v[i]);
+      transpose (v);
+      for (i = 0; i < 4; i++)
+        *(ByteWords *) (dst + (g + i) * n_rows + r) = v[i];
+    }
+  }
+  if (4 * n_vectors >= n_words)
+    return;
 
   for (r = 0; r < n_rows; r++) {
     const guint8 *src = rows[r] + offset;
 
-    for (g = 0; g < n_inside; g++) {
+    for (g = 4 * n_vectors; g < n_inside; g++) {
       guint32 word;
 
       memcpy (&word, src + g * step, 4);
@@ -159,44 +219,30 @@ fetch (const guint8 * const *rows, gint n_rows, gsize row_bytes, gsize offset,
   }
 }
 
-/* The chroma words of I420: U0 U1 V0 V1. */
-CI_INLINE void
-fetch_i420 (const guint8 * const *u_rows, const guint8 * const *v_rows,
-    gint row_bytes, gint offset, gint n_words, guint32 * dst)
-{
-  gint r, g;
-
-  for (r = 0; r < BLOCK / 2; r++) {
-    for (g = 0; g < n_words; g++) {
-      gint a = MIN (offset + 2 * g, row_bytes - 1);
-      gint b = MIN (a + 1, row_bytes - 1);
-
-      dst[g * (BLOCK / 2) + r] = u_rows[r][a] | u_rows[r][b] << 8 |
-          v_rows[r][a] << 16 | (guint32) v_rows[r][b] << 24;
-    }
-  }
-}
-
-/* Fixed point to 0-255; masks, as vectors have no minimum in C. */
+/* Fixed point to 0-255. C has no minimum of vectors, but compilers see this
+ * loop for what it is. */
 CI_INLINE void
 store_level (CiV8i v, CiV8i * dst)
 {
-  v >>= MATRIX_BITS;
-  v &= v > 0;
-  *dst = (v | (v > 255)) & 255;
+  gint l;
+
+  for (l = 0; l < 8; l++)
+    v[l] = CLAMP (v[l] >> MATRIX_BITS, 0, 255);
+  *dst = v;
 }
 
-/* Four columns of YUV to 8-bit RGB; the second samples of a chroma word
- * follow @pitch bits after the first, V @v0 bits after U. */
+/* Four columns of YUV to 8-bit RGB. Their first chroma samples are at bit
+ * @u0 and @v0 of the words, the second ones @pitch bits higher. */
 CI_INLINE void
 convert_yuv (const gint32 matrix[3][4], const Lanes * luma,
-    const Lanes * chroma, gint v0, gint pitch, CiV8i * dst)
+    const Lanes * u_words, gint u0, const Lanes * v_words, gint v0,
+    gint pitch, CiV8i * dst)
 {
   gint k, half, c;
 
   for (k = 0; k < 4; k++) {
-    CiV8i u = (CiV8i) (*chroma >> (k / 2 * pitch) & 0xff);
-    CiV8i v = (CiV8i) (*chroma >> (k / 2 * pitch + v0) & 0xff);
+    CiV8i u = (CiV8i) (*u_words >> (u0 + k / 2 * pitch) & 0xff);
+    CiV8i v = (CiV8i) (*v_words >> (v0 + k / 2 * pitch) & 0xff);
 
     for (half = 0; half < 2; half++) {
       CiV8i y = (CiV8i) (luma[half] >> (8 * k) & 0xff) * matrix[0][0];
@@ -252,7 +298,7 @@ typedef struct
 } BlockRows;
 
 /* Columns [@x, @x + @n) of a block as 8-bit channels in the input's order;
- * @x is even and @n a multiple of 4. */
+ * @x is even and @n a multiple of 8. */
 CI_INLINE void
 load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
     const Scratch * scratch)
@@ -262,6 +308,7 @@ load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
   const gint chroma_width = (width + 1) / 2;
   const Lanes *luma = (const Lanes *) scratch->luma;
   const Lanes *chroma = (const Lanes *) scratch->chroma;
+  const Lanes *chroma2 = (const Lanes *) scratch->chroma2;
   CiV8i *tile = (CiV8i *) scratch->tile;
   gint g;
 
@@ -270,24 +317,29 @@ load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
     fetch (block->chroma, BLOCK / 2, 2 * chroma_width, x, 4, n / 4,
         scratch->chroma);
     for (g = 0; g < n / 4; g++)
-      convert_yuv (pre->exact.matrix, luma + g * 2, chroma + g, 8, 16,
-          tile + g * 4 * 3 * 2);
+      convert_yuv (pre->exact.matrix, luma + g * 2, chroma + g, 0, chroma + g,
+          8, 16, tile + g * 4 * 3 * 2);
   } else if (format == CI_PIXEL_I420) {
     fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
-    fetch_i420 (block->chroma, block->chroma2, chroma_width, x / 2, n / 4,
+    fetch (block->chroma, BLOCK / 2, chroma_width, x / 2, 4, n / 8,
         scratch->chroma);
+    fetch (block->chroma2, BLOCK / 2, chroma_width, x / 2, 4, n / 8,
+        scratch->chroma2);
     for (g = 0; g < n / 4; g++)
-      convert_yuv (pre->exact.matrix, luma + g * 2, chroma + g, 16, 8,
+      convert_yuv (pre->exact.matrix, luma + g * 2, chroma + g / 2,
+          g % 2 * 16, chroma2 + g / 2, g % 2 * 16, 8,
           tile + g * 4 * 3 * 2);
   } else if (format == CI_PIXEL_GRAY8) {
     fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
     for (g = 0; g < n / 4; g++)
       convert_grey (pre->exact.matrix[0], luma + g * 2, tile + g * 4 * 2);
   } else {
-    const gint bytes = pre->pixel_bytes;
-
-    fetch (block->rows, BLOCK, (gsize) width * bytes, (gsize) x * bytes,
-        bytes, n, scratch->luma);
+    if (pre->pixel_bytes == 3)
+      fetch (block->rows, BLOCK, 3 * (gsize) width, 3 * (gsize) x, 3, n,
+          scratch->luma);
+    else
+      fetch (block->rows, BLOCK, 4 * (gsize) width, 4 * (gsize) x, 4, n,
+          scratch->luma);
     for (g = 0; g < n; g++)
       convert_packed (pre->component, luma + g * 2, tile + g * 3 * 2);
   }
@@ -324,6 +376,21 @@ resize_columns (const CiExactTaps * taps, const Lanes * tile, gint base,
   }
 }
 
+/* Four words of four lanes each, @pitch apart, to four rows. */
+CI_INLINE void
+store_words (const guint32 * src, gint pitch, guint8 * const *rows,
+    gsize offset)
+{
+  Words v[4];
+  gint i;
+
+  for (i = 0; i < 4; i++)
+    v[i] = *(const ByteWords *) (src + i * pitch);
+  transpose (v);
+  for (i = 0; i < 4; i++)
+    *(ByteWords *) (rows[i] + offset) = v[i];
+}
+
 /* Source rows [@first, @first + 16) to the ring. */
 CI_INLINE void
 resize_block (const CiPreprocess * pre, const CiImage * image, gint first,
@@ -335,8 +402,13 @@ resize_block (const CiPreprocess * pre, const CiImage * image, gint first,
   const gint n_outputs = (pre->options.resized_width + 3) & ~3;
   const CiExactTaps *taps = &pre->exact.x;
   const gsize stride = pre->exact.stride;
+  guint8 *ring_rows[BLOCK];
   BlockRows block;
   gint x0, x1, l, c, g;
+
+  for (l = 0; l < BLOCK; l++)
+    ring_rows[l] = scratch->ring + (first + ROW_OF_LANE (l)) %
+        pre->exact.ring_rows * n_channels * stride;
 
   lane_rows (image, 0, first, height, BLOCK, block.rows);
   if (pre->is_yuv)
@@ -348,9 +420,9 @@ resize_block (const CiPreprocess * pre, const CiImage * image, gint first,
     gint base = taps->first[x0] & ~1;
     gint end;
 
-    x1 = MIN (x0 + pre->exact.tile, n_outputs);
+    x1 = MIN (x0 + TILE, n_outputs);
     end = taps->first[x1 - 1] + taps->taps;
-    load_tile (pre, &block, base, (end - base + 3) & ~3, scratch);
+    load_tile (pre, &block, base, (end - base + 7) & ~7, scratch);
     if (n_channels == 3)
       resize_columns (taps, scratch->tile, base, x0, x1, 3,
           (Lanes *) scratch->resized);
@@ -358,18 +430,11 @@ resize_block (const CiPreprocess * pre, const CiImage * image, gint first,
       resize_columns (taps, scratch->tile, base, x0, x1, 1,
           (Lanes *) scratch->resized);
 
-    for (l = 0; l < BLOCK; l++) {
-      gint row = (first + ROW_OF_LANE (l)) % pre->exact.ring_rows;
-
-      for (c = 0; c < n_channels; c++) {
-        guint32 *dst = (guint32 *) (scratch->ring +
-            ((gsize) row * n_channels + c) * stride + x0);
-        const guint32 *src = scratch->resized + c * BLOCK + l;
-
-        for (g = 0; g < (x1 - x0) / 4; g++)
-          dst[g] = GUINT32_TO_LE (src[g * n_channels * BLOCK]);
-      }
-    }
+    for (l = 0; l < BLOCK; l += 4)
+      for (c = 0; c < n_channels; c++)
+        for (g = 0; g < (x1 - x0) / 4; g += 4)
+          store_words (scratch->resized + (g * n_channels + c) * BLOCK + l,
+              n_channels * BLOCK, ring_rows + l, c * stride + x0 + 4 * g);
   }
 }
 
@@ -464,13 +529,12 @@ ci_preprocess_exact_init (CiPreprocess * pre)
     pre->exact.matrix[c][3] += 1 << (MATRIX_BITS - 1);
   }
 
-  pre->exact.tile = MIN (32, n_outputs);
-  for (x = 0; x < n_outputs; x += pre->exact.tile) {
-    gint last = MIN (x + pre->exact.tile, n_outputs) - 1;
+  for (x = 0; x < n_outputs; x += TILE) {
+    gint last = MIN (x + TILE, n_outputs) - 1;
     gint n = pre->exact.x.first[last] + pre->exact.x.taps -
         (pre->exact.x.first[x] & ~1);
 
-    pre->exact.tile_columns = MAX (pre->exact.tile_columns, (n + 3) & ~3);
+    pre->exact.tile_columns = MAX (pre->exact.tile_columns, (n + 7) & ~7);
   }
   /* A whole number of blocks, with room for a filter that starts at the last
    * row of the first one. */

@@ -54,8 +54,7 @@ struct _CiPreprocess
     {
       CiExactTaps x, y;
       gint32 matrix[3][4];      /* the above in 20 fraction bits */
-      gint tile;                /* outputs of one horizontal tile */
-      gint tile_columns;        /* and the source columns they need at most */
+      gint tile_columns;        /* most source columns of a tile */
       gint ring_rows;
       gsize stride;             /* bytes of a resized 8-bit row */
       guint8 *planes;           /* n_channels x resized_height x stride */
