@@ -78,6 +78,19 @@ free_desc (Desc * desc)
   *desc = NULL;
 }
 
+static Desc
+copy_desc (Desc desc)
+{
+#if V3
+  Desc copy = NULL;
+
+  dnnl_memory_desc_clone (&copy, desc);
+  return copy;
+#else
+  return g_memdup2 (desc, sizeof (*desc));
+#endif
+}
+
 static dnnl_status_t
 make_conv (dnnl_primitive_desc_t * pd, Desc src, Desc weight, Desc bias,
     Desc dst, const dnnl_dim_t * strides, const dnnl_dim_t * pad0,
@@ -141,18 +154,34 @@ query_desc (dnnl_primitive_desc_t pd, dnnl_query_t what)
 
 /* ---- packed weights --------------------------------------------------- */
 
-/* Weights and bias of one slice of one layer as a primitive wants them;
- * shared by all plans of a model. */
+/* Weights and bias of one slice of one layer in the layout that a primitive
+ * wants; shared by all plans of a model. */
 typedef struct
 {
   gint refs;                    /* under cache_lock; the cache holds one */
-  gchar *key;
   guint64 id;
+  gchar *key;
+  Desc layout;
   gpointer weight, bias;
 } Packed;
 
 static GMutex cache_lock;
-static GHashTable *cache;       /* key -> Packed */
+static GHashTable *cache;       /* set of Packed */
+
+static guint
+packed_hash (gconstpointer p)
+{
+  return g_str_hash (((const Packed *) p)->key);
+}
+
+static gboolean
+packed_equal (gconstpointer a, gconstpointer b)
+{
+  const Packed *p = a, *q = b;
+
+  return p->id == q->id && g_str_equal (p->key, q->key)
+      && dnnl_memory_desc_equal (p->layout, q->layout);
+}
 
 static void
 packed_unref_locked (Packed * packed)
@@ -161,6 +190,7 @@ packed_unref_locked (Packed * packed)
     return;
   free (packed->weight);
   free (packed->bias);
+  free_desc (&packed->layout);
   g_free (packed->key);
   g_free (packed);
 }
@@ -176,7 +206,7 @@ packed_unref (Packed * packed)
 static gboolean
 is_of_weights (gpointer key, gpointer value, gpointer user_data)
 {
-  return ((Packed *) value)->id == *(guint64 *) user_data;
+  return ((Packed *) key)->id == *(guint64 *) user_data;
 }
 
 void
@@ -189,12 +219,12 @@ ci_weights_forget (guint64 id)
 }
 
 static Packed *
-packed_find (const gchar * key)
+packed_find (Packed * wanted)
 {
   Packed *packed;
 
   g_mutex_lock (&cache_lock);
-  packed = cache ? g_hash_table_lookup (cache, key) : NULL;
+  packed = cache ? g_hash_table_lookup (cache, wanted) : NULL;
   if (packed)
     packed->refs++;
   g_mutex_unlock (&cache_lock);
@@ -210,14 +240,14 @@ packed_publish (Packed * packed)
 
   g_mutex_lock (&cache_lock);
   if (!cache)
-    cache = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
-        (GDestroyNotify) packed_unref_locked);
-  other = g_hash_table_lookup (cache, packed->key);
+    cache = g_hash_table_new_full (packed_hash, packed_equal,
+        (GDestroyNotify) packed_unref_locked, NULL);
+  other = g_hash_table_lookup (cache, packed);
   if (other) {
     packed_unref_locked (packed);
     packed = other;
   } else {
-    g_hash_table_insert (cache, packed->key, packed);
+    g_hash_table_add (cache, packed);
   }
   packed->refs++;
   g_mutex_unlock (&cache_lock);
@@ -326,36 +356,18 @@ static gboolean
 pack_slice (CiPlan * plan, const CiNode * node, Slice * slice, Desc wanted,
     Desc plain, gfloat ** weight, gfloat ** bias, GError ** error)
 {
-  g_autofree gchar *key = NULL;
-  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_MD5);
+  g_autofree gchar *key = g_strdup_printf ("%s/%s/%s/%d+%d", node->name,
+      node->norm_name ? node->norm_name : "",
+      node->scale_name ? node->scale_name : "", slice->first, slice->channels);
+  Packed template = { 0, plan->weights->id, key, wanted }, *packed;
+  gsize per_channel, padded = (slice->channels + CI_BLOCK - 1) / CI_BLOCK
+      * CI_BLOCK;
   dnnl_memory_t from = NULL, to = NULL;
   dnnl_primitive_desc_t pd = NULL;
   dnnl_primitive_t reorder = NULL;
   dnnl_status_t status;
-  gsize per_channel, padded = (slice->channels + CI_BLOCK - 1) / CI_BLOCK
-      * CI_BLOCK;
-  Packed *packed;
 
-#if V3
-  {
-    gsize size = 0;
-    g_autofree guint8 *blob = NULL;
-
-    /* the layout, as bytes */
-    if (dnnl_memory_desc_get_blob (NULL, &size, wanted) == dnnl_success) {
-      blob = g_malloc0 (size);
-      dnnl_memory_desc_get_blob (blob, &size, wanted);
-      g_checksum_update (sum, blob, size);
-    }
-  }
-#else
-  g_checksum_update (sum, (const guchar *) wanted, sizeof (*wanted));
-#endif
-  key = g_strdup_printf ("%" G_GUINT64_FORMAT "/%s/%s/%s/%d+%d/%s",
-      plan->weights->id, node->name, node->norm_name ? node->norm_name : "",
-      node->scale_name ? node->scale_name : "", slice->first, slice->channels,
-      g_checksum_get_string (sum));
-  if ((slice->packed = packed_find (key)))
+  if ((slice->packed = packed_find (&template)))
     return TRUE;
 
   if (!*weight && !ci_plan_fold_conv (plan, node, weight, bias, error))
@@ -364,6 +376,7 @@ pack_slice (CiPlan * plan, const CiNode * node, Slice * slice, Desc wanted,
   packed->refs = 1;
   packed->id = plan->weights->id;
   packed->key = g_steal_pointer (&key);
+  packed->layout = copy_desc (wanted);
   packed->weight = ci_aligned_alloc0 (dnnl_memory_desc_get_size (wanted),
       error);
   packed->bias = ci_aligned_alloc0 (padded * sizeof (gfloat), error);
