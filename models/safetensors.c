@@ -62,7 +62,7 @@ static const FileDType dtypes[] = {
 
 typedef struct
 {
-  gchar *name;
+  gchar *name;                  /* first */
   const FileDType *dtype;
   gint n_dims;                  /* beyond CI_MAX_DIMS there is no view */
   guint64 n_elements;
@@ -75,11 +75,26 @@ struct _CiSafetensors
 {
   gchar *name;
   GMappedFile *map;             /* NULL if the memory is somebody else's */
-  GPtrArray *entries;           /* sorted by name */
-  GHashTable *by_name;
+  /* sorted by name; no hash tables, which a hostile header could make slow */
+  GPtrArray *entries;           /* Entry */
+  GPtrArray *metadata;          /* Pair */
   GPtrArray *names;             /* NULL-terminated */
-  GHashTable *metadata;
 };
+
+typedef struct
+{
+  gchar *key, *value;
+} Pair;
+
+static void
+pair_free (gpointer data)
+{
+  Pair *pair = data;
+
+  g_free (pair->key);
+  g_free (pair->value);
+  g_free (pair);
+}
 
 static void
 entry_free (gpointer data)
@@ -214,7 +229,8 @@ parse_entry (CiJson * json, Entry * entry, guint64 data_size, GError ** error)
     g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
         "data_offsets [%" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT
         "] are no range inside the file's %" G_GUINT64_FORMAT
-        " bytes of data", entry->begin, entry->end, data_size);
+        " bytes of data (is it truncated?)", entry->begin, entry->end,
+        data_size);
     return FALSE;
   }
   if (!g_uint64_checked_mul (&size, entry->n_elements, entry->dtype->size)
@@ -231,6 +247,52 @@ parse_entry (CiJson * json, Entry * entry, guint64 data_size, GError ** error)
   return TRUE;
 }
 
+/* Entries and pairs begin with their name. */
+static const gchar *
+get_name (gconstpointer item)
+{
+  return *(gchar * const *) item;
+}
+
+static gint
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (get_name (*(gconstpointer *) a),
+      get_name (*(gconstpointer *) b));
+}
+
+static gboolean
+sort_by_name (GPtrArray * items, const gchar * what, GError ** error)
+{
+  g_ptr_array_sort (items, compare_names);
+  for (guint i = 1; i < items->len; i++)
+    if (compare_names (&items->pdata[i - 1], &items->pdata[i]) == 0) {
+      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
+          "%s \"%.100s\" comes twice", what, get_name (items->pdata[i]));
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gconstpointer
+find_by_name (const GPtrArray * items, const gchar * name)
+{
+  guint begin = 0, end = items->len;
+
+  while (begin < end) {
+    guint middle = begin + (end - begin) / 2;
+    gint order = strcmp (name, get_name (items->pdata[middle]));
+
+    if (order == 0)
+      return items->pdata[middle];
+    if (order < 0)
+      end = middle;
+    else
+      begin = middle + 1;
+  }
+  return NULL;
+}
+
 static gboolean
 parse_metadata (CiSafetensors * file, CiJson * json, GError ** error)
 {
@@ -239,21 +301,16 @@ parse_metadata (CiSafetensors * file, CiJson * json, GError ** error)
   if (ci_json_accept (json, '}'))
     return TRUE;
   do {
-    g_autofree gchar *key = ci_json_string (json, error);
-    gchar *value;
+    Pair *pair = g_new0 (Pair, 1);
 
-    if (!key || !ci_json_expect (json, ':', error)
-        || !(value = ci_json_string (json, error)))
+    g_ptr_array_add (file->metadata, pair);
+    if (!(pair->key = ci_json_string (json, error))
+        || !ci_json_expect (json, ':', error)
+        || !(pair->value = ci_json_string (json, error)))
       return FALSE;
-    if (g_hash_table_contains (file->metadata, key)) {
-      g_free (value);
-      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-          "the name \"%.100s\" comes twice", key);
-      return FALSE;
-    }
-    g_hash_table_insert (file->metadata, g_steal_pointer (&key), value);
   } while (ci_json_accept (json, ','));
-  return ci_json_expect (json, '}', error);
+  return ci_json_expect (json, '}', error)
+      && sort_by_name (file->metadata, "key", error);
 }
 
 static gboolean
@@ -272,13 +329,12 @@ parse_header (CiSafetensors * file, CiJson * json, guint64 data_size,
 
     if (!name || !ci_json_expect (json, ':', error))
       return FALSE;
-    if (g_hash_table_contains (file->by_name, name)
-        || (has_metadata && g_str_equal (name, METADATA))) {
-      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-          "tensor \"%.100s\" comes twice", name);
-      return FALSE;
-    }
     if (g_str_equal (name, METADATA)) {
+      if (has_metadata) {
+        g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
+            METADATA " comes twice");
+        return FALSE;
+      }
       has_metadata = TRUE;
       if (!parse_metadata (file, json, error)) {
         g_prefix_error (error, METADATA ": ");
@@ -289,7 +345,6 @@ parse_header (CiSafetensors * file, CiJson * json, guint64 data_size,
     entry = g_new0 (Entry, 1);
     entry->name = g_steal_pointer (&name);
     g_ptr_array_add (file->entries, entry);
-    g_hash_table_insert (file->by_name, entry->name, entry);
     if (!parse_entry (json, entry, data_size, error)) {
       g_prefix_error (error, "tensor \"%.100s\": ", entry->name);
       return FALSE;
@@ -298,12 +353,6 @@ parse_header (CiSafetensors * file, CiJson * json, guint64 data_size,
   if (!ci_json_expect (json, '}', error))
     return FALSE;
   return ci_json_at_end (json) || ci_json_fail (json, "the end", error);
-}
-
-static gint
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp ((*(Entry * const *) a)->name, (*(Entry * const *) b)->name);
 }
 
 static gint
@@ -416,7 +465,8 @@ parse (CiSafetensors * file, const guint8 * data, gsize size, GError ** error)
   if (!check_overlap (file, error))
     return FALSE;
 
-  g_ptr_array_sort (file->entries, compare_names);
+  if (!sort_by_name (file->entries, "tensor", error))
+    return FALSE;
   for (guint i = 0; i < file->entries->len; i++) {
     Entry *entry = g_ptr_array_index (file->entries, i);
 
@@ -436,10 +486,8 @@ ci_safetensors_parse (const guint8 * data, gsize size, const gchar * name,
 
   file->name = g_strdup (name);
   file->entries = g_ptr_array_new_with_free_func (entry_free);
-  file->by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  file->metadata = g_ptr_array_new_with_free_func (pair_free);
   file->names = g_ptr_array_new ();
-  file->metadata = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-      g_free);
   if (!parse (file, data, size, error)) {
     g_prefix_error (error, "%s: ", name);
     ci_safetensors_free (file);
@@ -483,8 +531,7 @@ ci_safetensors_free (CiSafetensors * file)
 {
   if (!file)
     return;
-  g_hash_table_unref (file->metadata);
-  g_hash_table_unref (file->by_name);
+  g_ptr_array_unref (file->metadata);
   g_ptr_array_unref (file->names);
   g_ptr_array_unref (file->entries);
   g_clear_pointer (&file->map, g_mapped_file_unref);
@@ -496,7 +543,7 @@ gboolean
 ci_safetensors_lookup (const CiSafetensors * file, const gchar * name,
     CiTensor * out)
 {
-  const Entry *entry = g_hash_table_lookup (file->by_name, name);
+  const Entry *entry = find_by_name (file->entries, name);
 
   if (!entry || !entry->view.data)
     return FALSE;
@@ -507,7 +554,7 @@ ci_safetensors_lookup (const CiSafetensors * file, const gchar * name,
 gchar *
 ci_safetensors_describe (const CiSafetensors * file, const gchar * name)
 {
-  const Entry *entry = g_hash_table_lookup (file->by_name, name);
+  const Entry *entry = find_by_name (file->entries, name);
 
   return entry ? describe_shape (entry->dtype->name, entry->n_dims,
       entry->view.dims) : NULL;
@@ -522,7 +569,9 @@ ci_safetensors_get_names (const CiSafetensors * file)
 const gchar *
 ci_safetensors_get_metadata (const CiSafetensors * file, const gchar * key)
 {
-  return g_hash_table_lookup (file->metadata, key);
+  const Pair *pair = find_by_name (file->metadata, key);
+
+  return pair ? pair->value : NULL;
 }
 
 /* ---- writing ---------------------------------------------------------- */

@@ -223,7 +223,7 @@ static const struct
   {"{\"w\":" T ("[2]", "[0,8]") ",\"w\":" T ("[2]", "[8,16]") "}",
       CI_ERROR_BAD_FORMAT, "\"w\"|twice"},
   {"{\"w\":" T ("[2]", "[0,8]") ",\"\\u0077\":" T ("[2]", "[8,16]") "}",
-      CI_ERROR_BAD_FORMAT, "\"w\"|twice"},
+      CI_ERROR_BAD_FORMAT, "tensor \"w\" comes twice"},
   {"{\"w\":{\"dtype\":\"F99\",\"shape\":[2],\"data_offsets\":[0,8]}}",
       CI_ERROR_UNSUPPORTED, "\"w\"|F99"},
   {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2]}}", CI_ERROR_BAD_FORMAT,
