@@ -63,9 +63,9 @@ struct _CiPreprocess
     struct
     {
       CiFastTaps x, chroma_x, y, chroma_y;
-      gfloat matrix[3][4];      /* the above, normalised, of samples * 128 */
+      gfloat matrix[3][4];      /* the above, normalised */
       gfloat low[3], high[3];   /* levels 0 and 255, normalised */
-      gsize words_bytes, samples_bytes;
+      gsize words_bytes;        /* room for a row of outputs, one word each */
     } fast;
   };
 };
