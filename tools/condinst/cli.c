@@ -103,14 +103,17 @@ ci_cli_progress (guint done, guint total, const gchar * unit, gint64 start_us)
 {
   gdouble seconds = (g_get_monotonic_time () - start_us) / 1e6;
   gdouble left = done > 0 ? seconds / done * (total - done) : 0;
+  gdouble rate = seconds > 0 ? done / seconds : 0;
 
   if (!isatty (STDERR_FILENO))
     return;
   clear_progress ();
   if (done == total)
     return;
-  fprintf (stderr, "%u/%u %s, %.1f/s, %d:%02d left", done, total, unit,
-      seconds > 0 ? done / seconds : 0, (gint) left / 60, (gint) left % 60);
+  fprintf (stderr, "%u/%u %s", done, total, unit);
+  if (done > 0)
+    fprintf (stderr, ", %.1f/s, %d:%02d left", rate, (gint) left / 60,
+        (gint) left % 60);
   fflush (stderr);
   progress_shown = TRUE;
 }

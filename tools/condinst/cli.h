@@ -43,7 +43,7 @@ typedef struct
  */
 gboolean ci_cli_parse (const CiCliUsage * usage, gint * argc, gchar *** argv);
 
-/** Options for CI_CLI_SESSION_ENTRIES; one set, of the command that runs. */
+/** Values of the options below; one set, as one command runs. */
 extern gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
 
 #define CI_CLI_THREADS_ENTRY \
@@ -55,7 +55,7 @@ extern gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
   {"max-size", 0, 0, G_OPTION_ARG_INT, &ci_cli_max_size, \
       "Most that its long side may have (default: the model's)", "PIXELS"}
 
-/** "640x480" to numbers of at least 1; FALSE if it is something else. */
+/** "640x480" to numbers of 1 to 99999; FALSE if it is something else. */
 gboolean ci_cli_parse_size (const gchar * text, gint * width, gint * height);
 /**
  * Fills @options from the options above and @input ("WxH" or NULL); FALSE,

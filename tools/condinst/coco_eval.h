@@ -34,7 +34,7 @@ const gchar *ci_coco_figure_name (CiCocoFigure figure);
 /** Figures from 0 to 1; -1 where there is no object to be found. */
 typedef struct
 {
-  gdouble all[CI_COCO_N_FIGURES];       /* mean over the classes that have any */
+  gdouble all[CI_COCO_N_FIGURES];       /* mean of the classes that have any */
   gdouble (*per_class)[CI_COCO_N_FIGURES];      /* one row per category */
 } CiCocoEval;
 
