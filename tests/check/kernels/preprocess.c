@@ -1,0 +1,949 @@
+/*
+ * Pre-processing: against the official code's images, and against plain
+ * conversions and resizes in doubles.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <gst/check/gstcheck.h>
+#include <json-glib/json-glib.h>
+#include <math.h>
+#include <png.h>
+#include <string.h>
+
+#include "kernels.h"
+
+/* fail_unless() for inner loops: it makes a system call each time */
+#define check(cond, ...) \
+  G_STMT_START { \
+    if (G_UNLIKELY (!(cond))) \
+      fail_unless (cond, __VA_ARGS__); \
+  } G_STMT_END
+
+/* ---- frames ----------------------------------------------------------- */
+
+typedef struct
+{
+  CiImageFormat format;
+  CiImage image;
+  guint8 *memory[3];
+} Frame;
+
+static gint
+n_planes (CiPixelFormat f)
+{
+  return f == CI_PIXEL_NV12 ? 2 : f == CI_PIXEL_I420 ? 3 : 1;
+}
+
+static gint
+pixel_bytes (CiPixelFormat f)
+{
+  switch (f) {
+    case CI_PIXEL_RGB:
+    case CI_PIXEL_BGR:
+      return 3;
+    case CI_PIXEL_RGBA:
+    case CI_PIXEL_BGRA:
+    case CI_PIXEL_RGBX:
+    case CI_PIXEL_BGRX:
+      return 4;
+    default:
+      return 1;
+  }
+}
+
+/* Random bytes everywhere, padding included; planes end with their last
+ * sample, so that a sanitizer sees reads behind it. */
+static void
+frame_init (Frame * frame, CiPixelFormat f, gint width, gint height,
+    gint padding, guint seed)
+{
+  GRand *rand = g_rand_new_with_seed (seed);
+  gint p;
+
+  memset (frame, 0, sizeof (*frame));
+  frame->format.pixel_format = f;
+  frame->format.width = width;
+  frame->format.height = height;
+  for (p = 0; p < n_planes (f); p++) {
+    gint w = p ? (width + 1) / 2 : width;
+    gint h = p ? (height + 1) / 2 : height;
+    gint row = p && f == CI_PIXEL_NV12 ? 2 * w : pixel_bytes (f) * w;
+    gsize i, size;
+
+    frame->image.strides[p] = row + padding;
+    size = (gsize) (h - 1) * (row + padding) + row;
+    frame->memory[p] = g_malloc (size);
+    frame->image.planes[p] = frame->memory[p];
+    for (i = 0; i < size; i++)
+      frame->memory[p][i] = g_rand_int (rand) >> 13;
+  }
+  g_rand_free (rand);
+}
+
+static void
+frame_clear (Frame * frame)
+{
+  gint p;
+
+  for (p = 0; p < 3; p++)
+    g_free (frame->memory[p]);
+}
+
+/* A packed frame that shows @rgb. */
+static void
+frame_from_rgb (Frame * frame, CiPixelFormat f, const guint8 * rgb, gint width,
+    gint height, gint padding)
+{
+  gint bytes = pixel_bytes (f);
+  gboolean swap = f == CI_PIXEL_BGR || f == CI_PIXEL_BGRA
+      || f == CI_PIXEL_BGRX;
+  gint x, y, c;
+
+  frame_init (frame, f, width, height, padding, 7);
+  for (y = 0; y < height; y++)
+    for (x = 0; x < width; x++)
+      for (c = 0; c < 3; c++)
+        frame->memory[0][(gsize) y * frame->image.strides[0] + x * bytes + c] =
+            rgb[((gsize) y * width + x) * 3 + (swap ? 2 - c : c)];
+}
+
+static const CiPixelFormat rgb_formats[] = {
+  CI_PIXEL_RGB, CI_PIXEL_BGR, CI_PIXEL_RGBA, CI_PIXEL_BGRA, CI_PIXEL_RGBX,
+  CI_PIXEL_BGRX
+};
+
+static const CiPixelFormat yuv_formats[] = {
+  CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8
+};
+
+/* ---- plain references ------------------------------------------------- */
+
+/* RGB levels of a sample of Y, U and V by the definitions of the standards,
+ * clamped but not rounded. */
+static void
+reference_rgb (const CiImageFormat * format, gdouble y, gdouble u, gdouble v,
+    gdouble rgb[3])
+{
+  static const gdouble red[] = { 0.299, 0.2126, 0.2627 };
+  static const gdouble blue[] = { 0.114, 0.0722, 0.0593 };
+  gdouble kr = red[format->matrix], kb = blue[format->matrix];
+  gdouble luma, cb, cr;
+  gint c;
+
+  if (format->full_range) {
+    luma = y / 255;
+    cb = (u - 128) / 255;
+    cr = (v - 128) / 255;
+  } else {
+    luma = (y - 16) / 219;
+    cb = (u - 128) / 224;
+    cr = (v - 128) / 224;
+  }
+  rgb[0] = luma + cr * (2 - 2 * kr);
+  rgb[2] = luma + cb * (2 - 2 * kb);
+  rgb[1] = (luma - kr * rgb[0] - kb * rgb[2]) / (1 - kr - kb);
+  for (c = 0; c < 3; c++)
+    rgb[c] = CLAMP (rgb[c] * 255, 0, 255);
+}
+
+/* Sample of component @c (Y, U, V or R, G, B) at a whole position of its own
+ * grid, clamped to it. */
+static gdouble
+reference_sample (const Frame * frame, gint c, gint x, gint y)
+{
+  CiPixelFormat f = frame->format.pixel_format;
+  gboolean yuv = f == CI_PIXEL_NV12 || f == CI_PIXEL_I420;
+  gint w = frame->format.width, h = frame->format.height;
+  gint plane = 0, offset;
+
+  if (yuv && c > 0) {
+    w = (w + 1) / 2;
+    h = (h + 1) / 2;
+  }
+  x = CLAMP (x, 0, w - 1);
+  y = CLAMP (y, 0, h - 1);
+  offset = x * pixel_bytes (f);
+  if (yuv && c > 0) {
+    plane = f == CI_PIXEL_NV12 ? 1 : c;
+    offset = f == CI_PIXEL_NV12 ? 2 * x + c - 1 : x;
+  } else if (pixel_bytes (f) >= 3) {
+    gboolean swap = f == CI_PIXEL_BGR || f == CI_PIXEL_BGRA
+        || f == CI_PIXEL_BGRX;
+
+    offset += swap ? 2 - c : c;
+  }
+  return frame->memory[plane][(gsize) y * frame->image.strides[plane] + offset];
+}
+
+static void
+reference_pixel (const Frame * frame, gint x, gint y, gdouble rgb[3])
+{
+  gboolean yuv = n_planes (frame->format.pixel_format) > 1;
+  gdouble s[3];
+  gint c;
+
+  for (c = 0; c < 3; c++)
+    s[c] = c && yuv ? reference_sample (frame, c, x / 2, y / 2)
+        : reference_sample (frame, c, x, y);
+  if (yuv)
+    reference_rgb (&frame->format, s[0], s[1], s[2], rgb);
+  else if (frame->format.pixel_format == CI_PIXEL_GRAY8)
+    reference_rgb (&frame->format, s[0], 128, 128, rgb);
+  else
+    memcpy (rgb, s, sizeof (s));
+}
+
+/* One pass of Pillow's 8-bit bilinear resize over lines of 3-channel pixels:
+ * from pixel i of line j at i * step + j * line. */
+static void
+pillow_pass (const guint8 * src, gint in, gsize src_step, gsize src_line,
+    guint8 * dst, gint out, gsize dst_step, gsize dst_line, gint n_lines)
+{
+  gdouble scale = (gdouble) in / out, support = MAX (scale, 1.0);
+  g_autofree gdouble *k = g_new (gdouble, in);
+  gint o, i, j, c;
+
+  for (o = 0; o < out; o++) {
+    gdouble center = (o + 0.5) * scale, sum = 0;
+    gint first = MAX ((gint) (center - support + 0.5), 0);
+    gint end = MIN ((gint) (center + support + 0.5), in);
+
+    for (i = first; i < end; i++) {
+      k[i] = MAX (0.0, 1.0 - fabs ((i - center + 0.5) / support));
+      sum += k[i];
+    }
+    for (j = 0; j < n_lines; j++) {
+      for (c = 0; c < 3; c++) {
+        gint64 acc = 1 << 21;
+
+        for (i = first; i < end; i++)
+          acc += (gint64) (0.5 + k[i] / sum * (1 << 22)) *
+              src[i * src_step + j * src_line + c];
+        dst[o * dst_step + j * dst_line + c] = CLAMP (acc >> 22, 0, 255);
+      }
+    }
+  }
+}
+
+static guint8 *
+pillow_resize (const guint8 * rgb, gint w, gint h, gint out_w, gint out_h)
+{
+  g_autofree guint8 *tmp = g_malloc ((gsize) out_w * h * 3);
+  guint8 *dst = g_malloc ((gsize) out_w * out_h * 3);
+
+  pillow_pass (rgb, w, 3, (gsize) w * 3, tmp, out_w, 3, (gsize) out_w * 3, h);
+  pillow_pass (tmp, h, (gsize) out_w * 3, 3, dst, out_h, (gsize) out_w * 3, 3,
+      out_w);
+  return dst;
+}
+
+/* ---- running ---------------------------------------------------------- */
+
+static const CiPreprocessOptions plain_options = {
+  .rgb = TRUE,.std = {1, 1, 1}
+};
+
+static CiPreprocess *
+new_preprocess (const Frame * frame, CiPreprocessOptions options, gint w,
+    gint h)
+{
+  g_autoptr (GError) error = NULL;
+  CiPreprocess *pre;
+
+  options.resized_width = w;
+  options.resized_height = h;
+  options.padded_width = MAX (options.padded_width, w);
+  options.padded_height = MAX (options.padded_height, h);
+  pre = ci_preprocess_new (&frame->format, &options, &error);
+  fail_unless (pre != NULL, "%s", error ? error->message : "no error set");
+  return pre;
+}
+
+/* Resized w x h bytes in the input's channel order; checks that the floats
+ * are the same, with mean 0 and std 1. */
+static guint8 *
+run_exact (const Frame * frame, gboolean rgb, gint w, gint h, CiPool * pool)
+{
+  CiPreprocessOptions options = plain_options;
+  gsize n = (gsize) w * h, i;
+  g_autofree gfloat *dst = g_new (gfloat, n * 3);
+  CiPreprocess *pre;
+  guint8 *bytes;
+
+  options.rgb = rgb;
+  pre = new_preprocess (frame, options, w, h);
+  memset (dst, 0x7f, n * 3 * sizeof (gfloat));
+  ci_preprocess_run (pre, &frame->image, dst, pool);
+  bytes = g_memdup2 (ci_preprocess_get_resized (pre), n * 3);
+  for (i = 0; i < n * 3; i++)
+    check (dst[i % 3 * n + i / 3] == bytes[i],
+        "value %" G_GSIZE_FORMAT " is %g, byte %d", i, dst[i % 3 * n + i / 3],
+        bytes[i]);
+  ci_preprocess_free (pre);
+  return bytes;
+}
+
+static void
+compare_bytes (const guint8 * got, const guint8 * wanted, gsize n,
+    const gchar * what)
+{
+  gsize i;
+
+  for (i = 0; i < n; i++)
+    check (got[i] == wanted[i], "%s: byte %" G_GSIZE_FORMAT
+        " is %d, expected %d", what, i, got[i], wanted[i]);
+}
+
+/* ---- golden images ---------------------------------------------------- */
+
+static guint8 *
+read_png (const gchar * path, gint * width, gint * height)
+{
+  png_image png = {.version = PNG_IMAGE_VERSION };
+  guint8 *rgb;
+
+  fail_unless (png_image_begin_read_from_file (&png, path), "%s: %s", path,
+      png.message);
+  png.format = PNG_FORMAT_RGB;
+  rgb = g_malloc (PNG_IMAGE_SIZE (png));
+  fail_unless (png_image_finish_read (&png, NULL, rgb, 0, NULL), "%s: %s",
+      path, png.message);
+  *width = png.width;
+  *height = png.height;
+  return rgb;
+}
+
+static guint64
+fnv1a64 (const guint8 * data, gsize n)
+{
+  guint64 hash = G_GUINT64_CONSTANT (0xcbf29ce484222325);
+  gsize i;
+
+  for (i = 0; i < n; i++)
+    hash = (hash ^ data[i]) * G_GUINT64_CONSTANT (0x100000001b3);
+  return hash;
+}
+
+static JsonParser *
+read_json (const gchar * path, const gchar * data, gssize n)
+{
+  JsonParser *parser = json_parser_new ();
+  g_autoptr (GError) error = NULL;
+
+  if (path)
+    json_parser_load_from_file (parser, path, &error);
+  else
+    json_parser_load_from_data (parser, data, n, &error);
+  fail_unless (error == NULL, "%s", error ? error->message : "");
+  return parser;
+}
+
+static void
+read_hw (JsonObject * object, const gchar * name, gint * h, gint * w)
+{
+  JsonArray *hw = json_object_get_array_member (object, name);
+
+  *h = json_array_get_int_element (hw, 0);
+  *w = json_array_get_int_element (hw, 1);
+}
+
+static const gchar *const golden_cases[] = {
+  "blendmask_small", "boxinst_dcn_small", "condinst_bifpn_small",
+  "condinst_r50_full", "condinst_rt_dla34_full", "condinst_small_a",
+  "condinst_small_b", "condinst_small_b_topk", "fcos_rt_dla34_full",
+  "fcos_small"
+};
+
+static gboolean
+have_golden (void)
+{
+  if (g_file_test (SHARED_DIR "/golden", G_FILE_TEST_IS_DIR))
+    return TRUE;
+  g_print ("skipped: no " SHARED_DIR "/golden\n");
+  return FALSE;
+}
+
+/* Every image of every case, in every packed format, odd strides too. */
+GST_START_TEST (test_golden_resize)
+{
+  guint k, i, f;
+
+  if (!have_golden ())
+    return;
+  for (k = 0; k < G_N_ELEMENTS (golden_cases); k++) {
+    g_autofree gchar *path = g_strdup_printf ("%s/golden/%s/case.json",
+        SHARED_DIR, golden_cases[k]);
+    g_autoptr (JsonParser) parser = read_json (path, NULL, 0);
+    JsonObject *root = json_node_get_object (json_parser_get_root (parser));
+    JsonArray *images = json_object_get_array_member (root, "images");
+
+    for (i = 0; i < json_array_get_length (images); i++) {
+      JsonObject *object = json_array_get_object_element (images, i);
+      g_autofree gchar *png = g_strdup_printf ("%s/golden/%s/img%u.png",
+          SHARED_DIR, golden_cases[k], i);
+      guint64 wanted = g_ascii_strtoull (json_object_get_string_member
+          (object, "resized_fnv1a64"), NULL, 16);
+      gint w, h, orig_w, orig_h, resized_w, resized_h;
+      g_autofree guint8 *rgb = read_png (png, &w, &h);
+
+      read_hw (object, "orig_hw", &orig_h, &orig_w);
+      read_hw (object, "resized_hw", &resized_h, &resized_w);
+      assert_equals_int (w, orig_w);
+      assert_equals_int (h, orig_h);
+      for (f = 0; f < G_N_ELEMENTS (rgb_formats); f++) {
+        g_autofree guint8 *got = NULL;
+        guint64 hash;
+        Frame frame;
+
+        frame_from_rgb (&frame, rgb_formats[f], rgb, w, h, f % 2 ? 13 : 0);
+        got = run_exact (&frame, FALSE, resized_w, resized_h, NULL);
+        hash = fnv1a64 (got, (gsize) resized_w * resized_h * 3);
+        fail_unless (hash == wanted, "%s, format %d: hash %016" G_GINT64_MODIFIER
+            "x, expected %016" G_GINT64_MODIFIER "x", png, rgb_formats[f], hash,
+            wanted);
+        frame_clear (&frame);
+      }
+    }
+  }
+}
+
+GST_END_TEST;
+
+/* Every 9th row and 12th column of the network's input. */
+GST_START_TEST (test_golden_input)
+{
+  const gchar *dir = SHARED_DIR "/golden/condinst_small_a";
+  g_autofree gchar *png = g_strconcat (dir, "/img0.png", NULL);
+  g_autofree gchar *tensors = g_strconcat (dir, "/img0.safetensors", NULL);
+  g_autoptr (JsonParser) parser = NULL;
+  g_autofree gchar *data = NULL;
+  g_autofree guint8 *rgb = NULL;
+  g_autofree gfloat *dst = NULL;
+  CiPreprocessOptions options = {
+    .padded_width = 320,.padded_height = 224,
+    .mean = {103.53f, 116.28f, 123.675f},.std = {1, 1, 1},
+  };
+  gsize size, start, n = 3 * 224 * 320;
+  JsonObject *input;
+  CiPreprocess *pre;
+  guint64 header;
+  Frame frame;
+  gint w, h, x, y, c;
+
+  if (!have_golden ())
+    return;
+  fail_unless (g_file_get_contents (tensors, &data, &size, NULL));
+  memcpy (&header, data, 8);
+  header = GUINT64_FROM_LE (header);
+  parser = read_json (NULL, data + 8, header);
+  input = json_object_get_object_member (json_node_get_object
+      (json_parser_get_root (parser)), "input.sub");
+  start = json_array_get_int_element (json_object_get_array_member (input,
+          "data_offsets"), 0) + 8 + header;
+  fail_unless (start + 3 * 25 * 27 * 4 <= size);
+
+  rgb = read_png (png, &w, &h);
+  frame_from_rgb (&frame, CI_PIXEL_RGBX, rgb, w, h, 0);
+  pre = new_preprocess (&frame, options, 299, 224);
+  dst = g_new (gfloat, n);
+  memset (dst, 0xff, n * sizeof (gfloat));
+  ci_preprocess_run (pre, &frame.image, dst, NULL);
+  for (c = 0; c < 3; c++) {
+    for (y = 0; y < 25; y++) {
+      for (x = 0; x < 27; x++) {
+        gfloat got = dst[(c * 224 + y * 9) * 320 + x * 12], wanted;
+
+        memcpy (&wanted, data + start + ((c * 25 + y) * 27 + x) * 4, 4);
+        check (fabsf (got - wanted) <= 1e-4f, "channel %d at %d, %d is %g, "
+            "expected %g", c, x * 12, y * 9, got, wanted);
+      }
+    }
+  }
+  ci_preprocess_free (pre);
+  frame_clear (&frame);
+}
+
+GST_END_TEST;
+
+/* ---- conversion ------------------------------------------------------- */
+
+/* Colours whose values the standards and calculators agree on. */
+GST_START_TEST (test_known_colours)
+{
+  static const struct
+  {
+    CiYuvMatrix matrix;
+    gboolean full;
+    guint8 yuv[3], rgb[3];
+  } colours[] = {
+    {CI_YUV_BT601, FALSE, {16, 128, 128}, {0, 0, 0}},
+    {CI_YUV_BT601, FALSE, {235, 128, 128}, {255, 255, 255}},
+    {CI_YUV_BT601, FALSE, {0, 128, 128}, {0, 0, 0}},
+    {CI_YUV_BT601, FALSE, {255, 128, 128}, {255, 255, 255}},
+    {CI_YUV_BT601, FALSE, {81, 90, 240}, {254, 0, 0}},
+    {CI_YUV_BT601, FALSE, {145, 54, 34}, {0, 255, 1}},
+    {CI_YUV_BT601, FALSE, {41, 240, 110}, {0, 0, 255}},
+    {CI_YUV_BT709, FALSE, {63, 102, 240}, {255, 1, 0}},
+    {CI_YUV_BT709, FALSE, {173, 42, 26}, {0, 255, 1}},
+    {CI_YUV_BT709, FALSE, {32, 240, 118}, {1, 0, 255}},
+    {CI_YUV_BT709, TRUE, {77, 77, 77}, {0, 110, 0}},
+    {CI_YUV_BT601, TRUE, {76, 85, 255}, {254, 0, 0}},
+    {CI_YUV_BT2020, FALSE, {74, 97, 240}, {255, 0, 0}},
+    {CI_YUV_BT2020, TRUE, {128, 128, 128}, {128, 128, 128}},
+  };
+  guint i;
+  gint c;
+
+  for (i = 0; i < G_N_ELEMENTS (colours); i++) {
+    g_autofree guint8 *got = NULL;
+    Frame frame;
+
+    frame_init (&frame, CI_PIXEL_I420, 1, 1, 0, 1);
+    frame.format.matrix = colours[i].matrix;
+    frame.format.full_range = colours[i].full;
+    for (c = 0; c < 3; c++)
+      frame.memory[c][0] = colours[i].yuv[c];
+    got = run_exact (&frame, TRUE, 1, 1, NULL);
+    for (c = 0; c < 3; c++)
+      fail_unless (ABS (got[c] - colours[i].rgb[c]) <= 1,
+          "colour %u channel %d is %d, expected %d", i, c, got[c],
+          colours[i].rgb[c]);
+    frame_clear (&frame);
+  }
+}
+
+GST_END_TEST;
+
+static const gint sizes[][2] = {
+  {1, 1}, {2, 1}, {1, 2}, {3, 5}, {4, 16}, {17, 33}, {1, 40}, {40, 1},
+  {133, 47}, {256, 31}
+};
+
+/* Without a change of size the result is the converted frame. */
+GST_START_TEST (test_yuv_conversion)
+{
+  guint f, s;
+  gint matrix, full, padding, x, y, c;
+
+  for (f = 0; f < G_N_ELEMENTS (yuv_formats); f++) {
+    for (s = 0; s < G_N_ELEMENTS (sizes); s++) {
+      for (matrix = CI_YUV_BT601; matrix <= CI_YUV_BT2020; matrix++) {
+        for (full = 0; full < 2; full++) {
+          for (padding = 0; padding < 16; padding += 7) {
+            gint w = sizes[s][0], h = sizes[s][1];
+            g_autofree guint8 *got = NULL;
+            Frame frame;
+
+            frame_init (&frame, yuv_formats[f], w, h, padding, s + 100);
+            frame.format.matrix = matrix;
+            frame.format.full_range = full;
+            got = run_exact (&frame, TRUE, w, h, NULL);
+            for (y = 0; y < h; y++) {
+              for (x = 0; x < w; x++) {
+                const guint8 *pixel = got + (y * w + x) * 3;
+                gdouble rgb[3];
+
+                reference_pixel (&frame, x, y, rgb);
+                for (c = 0; c < 3; c++)
+                  check (fabs (pixel[c] - rgb[c]) < 0.501,
+                      "format %d, %d x %d, matrix %d, full %d: channel %d at "
+                      "%d, %d is %d, expected %g", yuv_formats[f], w, h,
+                      matrix, full, c, x, y, pixel[c], rgb[c]);
+              }
+            }
+            frame_clear (&frame);
+          }
+        }
+      }
+    }
+  }
+}
+
+GST_END_TEST;
+
+/* ---- resize ----------------------------------------------------------- */
+
+static const struct
+{
+  gint w, h, out_w, out_h;
+} resizes[] = {
+  {1, 1, 1, 1}, {1, 1, 7, 5}, {2, 1, 1, 3}, {1, 37, 4, 12}, {37, 1, 12, 4},
+  {16, 16, 16, 5}, {16, 16, 5, 16}, {64, 48, 64, 48}, {33, 17, 31, 19},
+  {250, 100, 5, 2}, {1650, 50, 33, 1}, {16384, 2, 1333, 1}, {16384, 2, 1, 2},
+  {2, 16384, 2, 1}, {2, 5000, 1, 1250}, {5, 3, 101, 77}, {320, 180, 128, 72},
+  {321, 181, 129, 73}, {97, 61, 98, 60}, {640, 90, 129, 18}
+};
+
+/* Every format equals Pillow's resize of the frame converted to RGB. */
+GST_START_TEST (test_exact_resize)
+{
+  static const CiPixelFormat formats[] = {
+    CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_RGB, CI_PIXEL_BGRA
+  };
+  guint f, s;
+
+  for (f = 0; f < G_N_ELEMENTS (formats); f++) {
+    for (s = 0; s < G_N_ELEMENTS (resizes); s++) {
+      gint w = resizes[s].w, h = resizes[s].h;
+      gint out_w = resizes[s].out_w, out_h = resizes[s].out_h;
+      g_autofree guint8 *rgb = NULL, *wanted = NULL, *got = NULL;
+      g_autofree gchar *what = g_strdup_printf
+          ("format %d, %d x %d to %d x %d", formats[f], w, h, out_w, out_h);
+      Frame frame;
+
+      frame_init (&frame, formats[f], w, h, s % 3, s);
+      rgb = run_exact (&frame, TRUE, w, h, NULL);
+      wanted = pillow_resize (rgb, w, h, out_w, out_h);
+      got = run_exact (&frame, TRUE, out_w, out_h, NULL);
+      compare_bytes (got, wanted, (gsize) out_w * out_h * 3, what);
+      frame_clear (&frame);
+    }
+  }
+}
+
+GST_END_TEST;
+
+/* White stays white and black black however the weights round. */
+GST_START_TEST (test_exact_extremes)
+{
+  static const gint widths[] = { 16384, 16383, 9973, 4099, 3, 1 };
+  static const gint outs[] = { 1, 2, 3, 7, 1333, 16384 };
+  guint i, j;
+
+  for (i = 0; i < G_N_ELEMENTS (widths); i++) {
+    for (j = 0; j < G_N_ELEMENTS (outs); j++) {
+      g_autofree guint8 *across = NULL, *down = NULL;
+      Frame wide, tall;
+      gint x;
+
+      frame_init (&wide, CI_PIXEL_GRAY8, widths[i], 1, 0, 1);
+      frame_init (&tall, CI_PIXEL_GRAY8, 1, widths[i], 0, 1);
+      wide.format.full_range = tall.format.full_range = TRUE;
+      memset (wide.memory[0], 255, widths[i]);
+      memset (tall.memory[0], 255, widths[i]);
+      across = run_exact (&wide, TRUE, outs[j], 1, NULL);
+      down = run_exact (&tall, TRUE, 1, outs[j], NULL);
+      for (x = 0; x < outs[j] * 3; x++)
+        check (across[x] == 255 && down[x] == 255,
+            "%d to %d: %d and %d at %d", widths[i], outs[j], across[x],
+            down[x], x);
+      frame_clear (&wide);
+      frame_clear (&tall);
+    }
+  }
+}
+
+GST_END_TEST;
+
+static gdouble
+reference_bilinear (const Frame * frame, gint c, gdouble x, gdouble y)
+{
+  gint x0, y0;
+  gdouble top, bottom;
+
+  x = MAX (x, 0);
+  y = MAX (y, 0);
+  x0 = x;
+  y0 = y;
+  top = (x0 + 1 - x) * reference_sample (frame, c, x0, y0)
+      + (x - x0) * reference_sample (frame, c, x0 + 1, y0);
+  bottom = (x0 + 1 - x) * reference_sample (frame, c, x0, y0 + 1)
+      + (x - x0) * reference_sample (frame, c, x0 + 1, y0 + 1);
+  return (y0 + 1 - y) * top + (y - y0) * bottom;
+}
+
+/* Two taps on each component's own grid, then conversion; within a
+ * thousandth of the range. */
+GST_START_TEST (test_fast_resize)
+{
+  static const CiPixelFormat formats[] = {
+    CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_RGB, CI_PIXEL_BGR,
+    CI_PIXEL_RGBX, CI_PIXEL_BGRA
+  };
+  CiPreprocessOptions options = plain_options;
+  guint f, s;
+  gint x, y, c;
+
+  options.quality = CI_RESIZE_FAST;
+  for (f = 0; f < G_N_ELEMENTS (formats); f++) {
+    for (s = 0; s < G_N_ELEMENTS (resizes); s++) {
+      gint w = resizes[s].w, h = resizes[s].h;
+      gint out_w = resizes[s].out_w, out_h = resizes[s].out_h;
+      gboolean yuv = n_planes (formats[f]) > 1;
+      g_autofree gfloat *got = g_new (gfloat, (gsize) out_w * out_h * 3);
+      CiPreprocess *pre;
+      Frame frame;
+
+      frame_init (&frame, formats[f], w, h, s % 3, s);
+      frame.format.matrix = s % 3;
+      frame.format.full_range = s % 2;
+      pre = new_preprocess (&frame, options, out_w, out_h);
+      ci_preprocess_run (pre, &frame.image, got, NULL);
+      fail_unless (ci_preprocess_get_resized (pre) == NULL);
+      for (y = 0; y < out_h; y++) {
+        for (x = 0; x < out_w; x++) {
+          gdouble sx = (x + 0.5) * w / out_w, sy = (y + 0.5) * h / out_h;
+          gdouble v[3], rgb[3];
+
+          for (c = 0; c < 3; c++)
+            v[c] = c && yuv ? reference_bilinear (&frame, c, sx / 2 - 0.5,
+                sy / 2 - 0.5) : reference_bilinear (&frame, c, sx - 0.5,
+                sy - 0.5);
+          if (formats[f] == CI_PIXEL_GRAY8)
+            reference_rgb (&frame.format, v[0], 128, 128, rgb);
+          else if (yuv)
+            reference_rgb (&frame.format, v[0], v[1], v[2], rgb);
+          else
+            memcpy (rgb, v, sizeof (v));
+          for (c = 0; c < 3; c++) {
+            gfloat value = got[((gsize) c * out_h + y) * out_w + x];
+
+            check (fabs (value - rgb[c]) <= 0.255,
+                "format %d, %d x %d to %d x %d: channel %d at %d, %d is %g, "
+                "expected %g", formats[f], w, h, out_w, out_h, c, x, y, value,
+                rgb[c]);
+          }
+        }
+      }
+      ci_preprocess_free (pre);
+      frame_clear (&frame);
+    }
+  }
+}
+
+GST_END_TEST;
+
+/* ---- the rest --------------------------------------------------------- */
+
+/* Mean and std in the input's order, zeros right and below, in each run. */
+GST_START_TEST (test_normalise_and_pad)
+{
+  static const gfloat mean[] = { 123.675f, 116.28f, 103.53f };
+  static const gfloat std[] = { 58.395f, 57.12f, 57.375f };
+  gint rgb, quality, run, x, y, c;
+
+  for (rgb = 0; rgb < 2; rgb++) {
+    for (quality = CI_RESIZE_EXACT; quality <= CI_RESIZE_FAST; quality++) {
+      CiPreprocessOptions options = {
+        .padded_width = 11,.padded_height = 9,.rgb = rgb,.quality = quality
+      };
+      gfloat dst[3][9][11];
+      CiPreprocess *pre;
+      Frame frame;
+
+      for (c = 0; c < 3; c++) {
+        options.mean[c] = mean[rgb ? c : 2 - c];
+        options.std[c] = std[rgb ? c : 2 - c];
+      }
+      frame_init (&frame, CI_PIXEL_RGBA, 7, 4, 3, 5);
+      pre = new_preprocess (&frame, options, 7, 4);
+      for (run = 0; run < 2; run++) {
+        memset (dst, 0xff, sizeof (dst));
+        ci_preprocess_run (pre, &frame.image, &dst[0][0][0], NULL);
+        for (c = 0; c < 3; c++) {
+          for (y = 0; y < 9; y++) {
+            for (x = 0; x < 11; x++) {
+              gint k = rgb ? c : 2 - c;
+              gfloat wanted = 0.0f;
+
+              if (x < 7 && y < 4)
+                wanted = (reference_sample (&frame, k, x, y) - mean[k]) /
+                    std[k];
+              check (fabsf (dst[c][y][x] - wanted) < 1e-5f,
+                  "channel %d at %d, %d is %g, expected %g", c, x, y,
+                  dst[c][y][x], wanted);
+            }
+          }
+        }
+      }
+      ci_preprocess_free (pre);
+      frame_clear (&frame);
+    }
+  }
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_threads)
+{
+  static const CiPixelFormat formats[] = {
+    CI_PIXEL_NV12, CI_PIXEL_GRAY8, CI_PIXEL_BGR
+  };
+  CiPool *pool = ci_pool_new (3);
+  guint f;
+  gint quality, h;
+
+  for (f = 0; f < G_N_ELEMENTS (formats); f++) {
+    for (quality = CI_RESIZE_EXACT; quality <= CI_RESIZE_FAST; quality++) {
+      /* one row, fewer rows than tasks, more */
+      for (h = 1; h < 200; h = h * 7 + 1) {
+        CiPreprocessOptions options = plain_options;
+        gsize n = 3 * 160 * 200 * sizeof (gfloat);
+        g_autofree gfloat *one = g_malloc (n), *many = g_malloc (n);
+        CiPreprocess *pre;
+        Frame frame;
+
+        options.quality = quality;
+        options.padded_width = 160;
+        options.padded_height = 200;
+        frame_init (&frame, formats[f], 333, 217, 0, f);
+        pre = new_preprocess (&frame, options, 131, h);
+        memset (one, 0xee, n);
+        memset (many, 0xdd, n);
+        ci_preprocess_run (pre, &frame.image, one, NULL);
+        ci_preprocess_run (pre, &frame.image, many, pool);
+        fail_unless (memcmp (one, many, n) == 0,
+            "format %d, quality %d, height %d", formats[f], quality, h);
+        ci_preprocess_free (pre);
+        frame_clear (&frame);
+      }
+    }
+  }
+  ci_pool_free (pool);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_shortest_edge)
+{
+  static const struct
+  {
+    gint w, h, min, max, out_w, out_h;
+  } cases[] = {
+    {640, 480, 800, 1333, 1067, 800},   /* 1066.67 */
+    {480, 640, 800, 1333, 800, 1067},
+    {500, 500, 800, 1333, 800, 800},
+    {1280, 720, 800, 1333, 1333, 750},  /* 1422.2 x 800 is too long */
+    {1920, 1080, 800, 1333, 1333, 750}, /* 749.8 */
+    {1280, 720, 288, 512, 512, 288},
+    {1000, 200, 800, 1333, 1333, 267},  /* 266.6 */
+    {97, 301, 800, 1333, 430, 1333},    /* 429.6 */
+    {16384, 2, 800, 1333, 1333, 1},     /* 0.16 */
+    {1, 16384, 800, 1333, 1, 1333},
+    {1, 1, 800, 1333, 800, 800},
+    {1280, 720, 720, 1280, 1280, 720},
+  };
+  guint k, i;
+  gint w, h;
+
+  for (i = 0; i < G_N_ELEMENTS (cases); i++) {
+    ci_resize_shortest_edge (cases[i].w, cases[i].h, cases[i].min,
+        cases[i].max, &w, &h);
+    fail_unless (w == cases[i].out_w && h == cases[i].out_h,
+        "%d x %d: got %d x %d", cases[i].w, cases[i].h, w, h);
+  }
+
+  if (!have_golden ())
+    return;
+  for (k = 0; k < G_N_ELEMENTS (golden_cases); k++) {
+    g_autofree gchar *path = g_strdup_printf ("%s/golden/%s/case.json",
+        SHARED_DIR, golden_cases[k]);
+    g_autoptr (JsonParser) parser = read_json (path, NULL, 0);
+    JsonObject *root = json_node_get_object (json_parser_get_root (parser));
+    JsonArray *images = json_object_get_array_member (root, "images");
+
+    for (i = 0; i < json_array_get_length (images); i++) {
+      JsonObject *object = json_array_get_object_element (images, i);
+      gint orig_w, orig_h, wanted_w, wanted_h;
+
+      read_hw (object, "orig_hw", &orig_h, &orig_w);
+      read_hw (object, "resized_hw", &wanted_h, &wanted_w);
+      ci_resize_shortest_edge (orig_w, orig_h,
+          json_object_get_int_member (object, "min_size_test"),
+          json_object_get_int_member (object, "max_size_test"), &w, &h);
+      assert_equals_int (w, wanted_w);
+      assert_equals_int (h, wanted_h);
+    }
+  }
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_bad_arguments)
+{
+  const CiImageFormat good = {.pixel_format = CI_PIXEL_NV12,.width = 64,
+    .height = 48
+  };
+  const CiPreprocessOptions options = {
+    .resized_width = 32,.resized_height = 24,.padded_width = 32,
+    .padded_height = 32,.std = {1, 1, 1}
+  };
+  CiImageFormat f[7];
+  CiPreprocessOptions o[12];
+  guint i;
+
+  for (i = 0; i < G_N_ELEMENTS (f); i++)
+    f[i] = good;
+  for (i = 0; i < G_N_ELEMENTS (o); i++)
+    o[i] = options;
+  f[0].width = 0;
+  f[1].height = -48;
+  f[2].width = 16385;
+  f[3].height = G_MAXINT;
+  f[4].pixel_format = 9;
+  f[5].pixel_format = -1;
+  f[6].matrix = 3;
+  o[0].resized_width = 0;
+  o[1].resized_height = -1;
+  o[2].resized_width = o[2].padded_width = 16385;
+  o[3].padded_width = 31;
+  o[4].padded_height = 23;
+  o[5].padded_height = 20000;
+  o[6].padded_width = -32;
+  o[7].std[1] = 0;
+  o[8].std[2] = -1;
+  o[9].std[0] = NAN;
+  o[10].mean[1] = INFINITY;
+  o[11].quality = 2;
+
+  for (i = 0; i < G_N_ELEMENTS (f) + G_N_ELEMENTS (o) + 2; i++) {
+    g_autoptr (GError) error = NULL;
+    const CiImageFormat *format = &good;
+    const CiPreprocessOptions *opt = &options;
+
+    if (i < G_N_ELEMENTS (f))
+      format = &f[i];
+    else if (i < G_N_ELEMENTS (f) + G_N_ELEMENTS (o))
+      opt = &o[i - G_N_ELEMENTS (f)];
+    else if (i % 2)
+      format = NULL;
+    else
+      opt = NULL;
+    fail_unless (ci_preprocess_new (format, opt, &error) == NULL,
+        "argument set %u was taken", i);
+    fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT),
+        "argument set %u: wrong error", i);
+    fail_unless (strstr (error->message, "pre-processing: ") != NULL);
+    /* names the value */
+    if (i == 2)
+      fail_unless (strstr (error->message, "frame width is 16385") != NULL,
+          "%s", error->message);
+  }
+  ci_preprocess_free (NULL);
+}
+
+GST_END_TEST;
+
+static Suite *
+preprocess_suite (void)
+{
+  Suite *s = suite_create ("preprocess");
+  TCase *tc = tcase_create ("general");
+
+  tcase_set_timeout (tc, 300);
+  suite_add_tcase (s, tc);
+  tcase_add_test (tc, test_golden_resize);
+  tcase_add_test (tc, test_golden_input);
+  tcase_add_test (tc, test_known_colours);
+  tcase_add_test (tc, test_yuv_conversion);
+  tcase_add_test (tc, test_exact_resize);
+  tcase_add_test (tc, test_exact_extremes);
+  tcase_add_test (tc, test_fast_resize);
+  tcase_add_test (tc, test_normalise_and_pad);
+  tcase_add_test (tc, test_threads);
+  tcase_add_test (tc, test_shortest_edge);
+  tcase_add_test (tc, test_bad_arguments);
+  return s;
+}
+
+GST_CHECK_MAIN (preprocess);
