@@ -13,6 +13,7 @@
 
 /* Pixels that are skipped or blended together; a multiple of all groups */
 #define BLOCK 32
+#define PREFETCH_ROWS 3
 
 typedef guint16 __attribute__ ((may_alias)) Pair;
 typedef guint32 __attribute__ ((may_alias)) Quad;
@@ -239,6 +240,16 @@ canvas_plane_get_region (const CanvasPlane * plane, const Tile * tile,
   *n_rows = MIN (tile->height / plane->height, plane->n_rows - *row);
 }
 
+/* Rows of a frame lie too far apart for the processor to guess the next. */
+static void
+prefetch (const guint8 * data, gint n)
+{
+  gint i;
+
+  for (i = 0; i < n; i += 64)
+    __builtin_prefetch (data + i, 1);
+}
+
 static gboolean
 is_empty (const guint8 * coverage)
 {
@@ -324,6 +335,9 @@ blend_plane (Canvas * canvas, const CanvasPlane * plane, const Tile * tile,
         end += BLOCK;
       first = x / plane->width;
       n = MIN (end, width) / plane->width - first;
+      if (y + PREFETCH_ROWS < n_rows)
+        prefetch (dst + first * plane->bytes + PREFETCH_ROWS * plane->stride,
+            n * plane->bytes);
       expanded = expand (plane, a + x, b + x, n, components, coverage);
       blend_bytes (dst + first * plane->bytes, src + first * plane->bytes,
           expanded, n * plane->bytes);
@@ -336,7 +350,7 @@ void
 canvas_blend_color (Canvas * canvas, const Tile * tile,
     const guint8 color[4], guint components)
 {
-  gint p, i;
+  gint p, i, filled;
 
   for (p = 0; p < canvas->n_planes; p++) {
     const CanvasPlane *plane = &canvas->planes[p];
@@ -351,8 +365,10 @@ canvas_blend_color (Canvas * canvas, const Tile * tile,
       continue;
     for (i = 0; i < plane->bytes; i++)
       src[i] = plane->component[i] < 0 ? 0 : color[plane->component[i]];
-    for (; i < n; i++)
-      src[i] = src[i - plane->bytes];
+    for (; i < n; i += filled) {
+      filled = MIN (i, n - i);
+      memcpy (src + i, src, filled);
+    }
     blend_plane (canvas, plane, tile, src, 0, components);
   }
 }

@@ -18,6 +18,9 @@
 /* Nothing farther out can be told apart from nonsense. */
 #define MAX_COORD 1e9
 
+/* Pixels that are computed together */
+#define BLOCK 16
+
 /* Columns or rows of pixels between the same two cells */
 typedef struct
 {
@@ -25,12 +28,13 @@ typedef struct
   gint cell0, cell1;
 } Run;
 
-typedef struct
+/* What pixels of a run or block can be */
+enum
 {
-  gint start, end;
-  gboolean full;
-  gfloat a, b, c, d;            /* f = a + b s + c t + d s t */
-} Span;
+  OUT = 1 << 0,
+  IN = 1 << 1,
+  EDGE = 1 << 2,
+};
 
 guint8 *
 scratch_get (Scratch * scratch, gsize size)
@@ -58,7 +62,7 @@ coverage_scratch_clear (CoverageScratch * scratch)
 {
   scratch_clear (&scratch->fractions);
   scratch_clear (&scratch->runs);
-  scratch_clear (&scratch->spans);
+  scratch_clear (&scratch->blocks);
 }
 
 gboolean
@@ -230,22 +234,57 @@ make_runs (Run * runs, gfloat * fractions, gint n, gint first, gdouble offset,
   return n_runs;
 }
 
-/* The distance from the outline is the value above the level divided by the
- * length of the gradient; gx and (c + d s) are its two parts. */
+/* Distance from the outline in pixels, p + q t, where t is the position
+ * between two rows of cells: the value above the level divided by the length
+ * of the gradient. Four neighbours f and a run of pixels at s between them. */
 MULTIVERSION static void
-fill_ramp (guint8 * dst, const gfloat * s, gint n, gfloat a, gfloat b,
-    gfloat gx, gfloat c, gfloat d, gfloat opacity)
+set_ramp (gfloat * restrict p, gfloat * restrict q, const gfloat * s, gint n,
+    gfloat f00, gfloat f10, gfloat f01, gfloat f11, gfloat ix, gfloat iy)
 {
+  /* half way down; it varies little within a quad */
+  gfloat gx = (f10 - f00 + f11 - f01) * 0.5f * ix;
   gint i;
 
   for (i = 0; i < n; i++) {
-    gfloat gy = c + d * s[i];
-    gfloat v = (a + b * s[i]) / sqrtf (gx * gx + gy * gy + 1e-12f) + 0.5f;
+    gfloat upper = f00 + (f10 - f00) * s[i];
+    gfloat dy = f01 + (f11 - f01) * s[i] - upper;
+    gfloat gy = dy * iy;
+    gfloat scale = 1 / sqrtf (gx * gx + gy * gy + 1e-6f);
 
-    v = v > 0 ? v : 0;
-    v = v < 1 ? v : 1;
-    dst[i] = (gint) (v * opacity + 0.5f);
+    p[i] = (upper - LEVEL) * scale + 0.5f;
+    q[i] = dy * scale;
   }
+}
+
+/* One row of @n pixels, whole blocks. The limits are those of integers, for
+ * which there are instructions. */
+MULTIVERSION static void
+fill_ramp (guint8 * restrict dst, const gfloat * restrict p,
+    const gfloat * restrict q, gfloat t, gint n, gint opacity)
+{
+  gfloat scale = opacity;
+  gint i;
+
+  n &= ~(BLOCK - 1);
+  for (i = 0; i < n; i++) {
+    gint c = (gint) ((p[i] + q[i] * t) * scale + 0.5f);
+
+    c = MAX (c, 0);
+    dst[i] = MIN (c, opacity);
+  }
+}
+
+static gint
+classify (gint f00, gint f10, gint f01, gint f11, gfloat pixels)
+{
+  gint low = MIN (MIN (f00, f10), MIN (f01, f11));
+  gint high = MAX (MAX (f00, f10), MAX (f01, f11));
+  /* the ramp reaches half a pixel beyond the outline */
+  gfloat reach = 0.5f * (high - low) * pixels;
+
+  if (low == high)
+    return low < LEVEL ? OUT : IN;
+  return high + reach < LEVEL ? OUT : low - reach > LEVEL ? IN : EDGE;
 }
 
 /* Part of pixel @k that lies in [a, b] */
@@ -294,66 +333,75 @@ void
 coverage_fill (Tile * tile, const MaskMap * map, guint8 opacity,
     CoverageScratch * scratch)
 {
-  gint width = tile->width, height = tile->height;
+  gint width = tile->width, height = tile->height, stride = tile->stride;
+  gint n_blocks = stride / BLOCK, n_columns, n_rows, i, j, k, y;
   gfloat *s = (gfloat *) scratch_get (&scratch->fractions,
-      (width + height) * sizeof (gfloat));
-  gfloat *t = s + width;
+      (3 * stride + height) * sizeof (gfloat));
+  gfloat *p = s + stride, *q = p + stride, *t = q + stride;
   Run *columns = (Run *) scratch_get (&scratch->runs,
       (width + height) * sizeof (Run));
   Run *rows = columns + width;
-  Span *spans = (Span *) scratch_get (&scratch->spans, width * sizeof (Span));
-  gint n_columns = make_runs (columns, s, width, tile->x, map->offset_x,
-      map->scale_x, map->width);
-  gint n_rows = make_runs (rows, t, height, tile->y, map->offset_y,
-      map->scale_y, map->height);
+  guint8 *blocks = scratch_get (&scratch->blocks, n_blocks + width);
+  guint8 *types = blocks + n_blocks;
   gfloat ix = 1 / fabs (map->scale_x), iy = 1 / fabs (map->scale_y);
-  gint i, j, k, y;
+
+  n_columns = make_runs (columns, s, width, tile->x, map->offset_x,
+      map->scale_x, map->width);
+  n_rows = make_runs (rows, t, height, tile->y, map->offset_y, map->scale_y,
+      map->height);
+  /* the slack stays 0 */
+  for (k = width; k < stride; k++) {
+    p[k] = -1;
+    q[k] = 0;
+  }
 
   for (j = 0; j < n_rows; j++) {
     const guint8 *upper = map->grid + rows[j].cell0 * map->stride;
     const guint8 *lower = map->grid + rows[j].cell1 * map->stride;
-    gint n_spans = 0;
+
+    memset (blocks, 0, n_blocks);
+    for (i = 0; i < n_columns; i++) {
+      const Run *run = &columns[i];
+
+      types[i] = classify (upper[run->cell0], upper[run->cell1],
+          lower[run->cell0], lower[run->cell1], ix + iy);
+      for (k = run->start / BLOCK; k <= (run->end - 1) / BLOCK; k++)
+        blocks[k] |= types[i];
+    }
+    if (width % BLOCK)
+      blocks[width / BLOCK] |= OUT;
 
     for (i = 0; i < n_columns; i++) {
       const Run *run = &columns[i];
-      gint f00 = upper[run->cell0], f10 = upper[run->cell1];
-      gint f01 = lower[run->cell0], f11 = lower[run->cell1];
-      gint low = MIN (MIN (f00, f10), MIN (f01, f11));
-      gint high = MAX (MAX (f00, f10), MAX (f01, f11));
-      /* the ramp reaches half a pixel beyond the outline */
-      gfloat reach = 0.5f * (high - low) * (ix + iy);
-      Span *last = n_spans > 0 ? &spans[n_spans - 1] : NULL;
+      gint used = 0;
 
-      if (high + reach < LEVEL)
-        continue;
-      if (low - reach > LEVEL) {
-        if (last && last->full && last->end == run->start)
-          last->end = run->end;
-        else
-          spans[n_spans++] = (Span) { run->start, run->end, TRUE };
-      } else {
-        spans[n_spans++] = (Span) { run->start, run->end, FALSE,
-          f00 - LEVEL, f10 - f00, f01 - f00, f00 - f10 - f01 + f11
-        };
-      }
+      for (k = run->start / BLOCK; k <= (run->end - 1) / BLOCK; k++)
+        used |= blocks[k];
+      if (used != OUT && used != IN)
+        set_ramp (p + run->start, q + run->start, s + run->start,
+            run->end - run->start, upper[run->cell0], upper[run->cell1],
+            lower[run->cell0], lower[run->cell1], ix, iy);
     }
 
-    for (y = rows[j].start; y < rows[j].end; y++) {
-      guint8 *dst = tile->data + (gsize) y * tile->stride;
+    for (k = 0; k < n_blocks; k = i) {
+      gint type = blocks[k];
+      gint first = k * BLOCK;
 
-      for (k = 0; k < n_spans; k++) {
-        const Span *span = &spans[k];
-        gint n = span->end - span->start;
+      /* neighbours of the same kind together */
+      if (type == OUT || type == IN) {
+        for (i = k + 1; i < n_blocks && blocks[i] == type;)
+          i++;
+      } else {
+        for (i = k + 1; i < n_blocks && blocks[i] != OUT && blocks[i] != IN;)
+          i++;
+      }
+      for (y = rows[j].start; y < rows[j].end && type != OUT; y++) {
+        guint8 *dst = tile->data + (gsize) y * stride + first;
 
-        if (span->full) {
-          memset (dst + span->start, opacity, n);
-        } else {
-          gfloat b = span->b + span->d * t[y];
-
-          fill_ramp (dst + span->start, s + span->start, n,
-              span->a + span->c * t[y], b, b * ix, span->c * iy,
-              span->d * iy, opacity);
-        }
+        if (type == IN)
+          memset (dst, opacity, (i - k) * BLOCK);
+        else
+          fill_ramp (dst, p + first, q + first, t[y], (i - k) * BLOCK, opacity);
       }
     }
   }
@@ -369,28 +417,28 @@ typedef struct
   gdouble reach;
 } Pen;
 
-/* Raises the pixels near the segment from (ax, ay), (dx, dy) long */
+/* Raises the pixels near a segment 2 @half_length long; its middle lies (x, y)
+ * from the centre of the first pixel, its direction is (ux, uy). @n is a
+ * multiple of BLOCK. */
 MULTIVERSION static void
-stroke_row (guint8 * dst, gint start, gint n, gfloat ax, gfloat py, gfloat dx,
-    gfloat dy, gfloat inverse, gfloat half_width)
+stroke_row (guint8 * dst, gint n, gfloat x, gfloat y, gfloat ux, gfloat uy,
+    gfloat half_length, gfloat half_width)
 {
   gint i;
 
+  n &= ~(BLOCK - 1);
   for (i = 0; i < n; i++) {
-    gfloat px = start + i + 0.5f - ax;
-    gfloat h = (px * dx + py * dy) * inverse;
-    gfloat ex, ey, v;
+    gfloat px = i - x;
+    /* across, and along beyond the end */
+    gfloat across = px * uy + y * ux;
+    gfloat beyond = fabsf (px * ux - y * uy) - half_length;
     gint c;
 
-    h = h > 0 ? h : 0;
-    h = h < 1 ? h : 1;
-    ex = px - h * dx;
-    ey = py - h * dy;
-    v = half_width + 0.5f - sqrtf (ex * ex + ey * ey);
-    v = v > 0 ? v : 0;
-    v = v < 1 ? v : 1;
-    c = (gint) (v * 255 + 0.5f);
-    dst[i] = c > dst[i] ? c : dst[i];
+    beyond = (beyond + fabsf (beyond)) * 0.5f;
+    c = (gint) ((half_width + 0.5f - sqrtf (across * across
+                + beyond * beyond)) * 255 + 0.5f);
+    c = MAX (c, dst[i]);
+    dst[i] = MIN (c, 255);
   }
 }
 
@@ -415,7 +463,7 @@ stroke_segment (const Pen * pen, gdouble ax, gdouble ay, gdouble bx,
     gdouble by)
 {
   Tile *tile = pen->tile;
-  gdouble dx = bx - ax, dy = by - ay, t0 = 0, t1 = 1, length2;
+  gdouble dx = bx - ax, dy = by - ay, t0 = 0, t1 = 1, length, ux = 1, uy = 0;
   gint x0, y0, x1, y1, y;
 
   ax -= tile->x;
@@ -427,16 +475,20 @@ stroke_segment (const Pen * pen, gdouble ax, gdouble ay, gdouble bx,
   ay += t0 * dy;
   dx *= t1 - t0;
   dy *= t1 - t0;
-  length2 = dx * dx + dy * dy;
-  x0 = MAX ((gint) floor (MIN (ax, ax + dx) - pen->reach), 0);
+  length = sqrt (dx * dx + dy * dy);
+  if (length > 1e-6) {
+    ux = dx / length;
+    uy = dy / length;
+  }
+  /* whole blocks; what falls into the slack is never looked at */
+  x0 = MAX ((gint) floor (MIN (ax, ax + dx) - pen->reach), 0) & ~(BLOCK - 1);
   x1 = MIN ((gint) ceil (MAX (ax, ax + dx) + pen->reach), tile->width);
+  x1 = GST_ROUND_UP_16 (x1);
   y0 = MAX ((gint) floor (MIN (ay, ay + dy) - pen->reach), 0);
   y1 = MIN ((gint) ceil (MAX (ay, ay + dy) + pen->reach), tile->height);
-  if (x0 >= x1)
-    return;
-  for (y = y0; y < y1; y++)
-    stroke_row (tile->data + (gsize) y * tile->stride + x0, x0, x1 - x0, ax,
-        y + 0.5f - ay, dx, dy, length2 > 1e-9 ? 1 / length2 : 0,
+  for (y = y0; y < y1 && x0 < x1; y++)
+    stroke_row (tile->data + (gsize) y * tile->stride + x0, x1 - x0,
+        ax + dx / 2 - x0 - 0.5, ay + dy / 2 - y - 0.5, ux, uy, length / 2,
         pen->half_width);
 }
 
@@ -447,28 +499,34 @@ node_position (gint n, gint n_cells)
   return n <= 0 ? 0 : n > n_cells ? n_cells : n - 0.5;
 }
 
+/* The value in a quad is a + b s + c t + d s t. */
+typedef struct
+{
+  gdouble a, b, c, d;
+} Quad;
+
 /* Outline in one quad, from (s0, t0) to (s1, t1): a piece of a hyperbola,
- * which is split into chords of a few pixels. */
+ * split into chords that it does not leave visibly. */
 static void
-stroke_quad (const Pen * pen, const Span * f, gdouble s0, gdouble t0,
+stroke_quad (const Pen * pen, const Quad * f, gdouble s0, gdouble t0,
     gdouble s1, gdouble t1, gdouble x, gdouble y, gdouble sx, gdouble sy)
 {
-  gdouble length = fabs ((s1 - s0) * sx) + fabs ((t1 - t0) * sy);
-  gint i, n = CLAMP ((gint) MIN (length / 6, 16), 1, 16);
-  gdouble px = x + s0 * sx, py = y + t0 * sy;
-  gboolean along_s = fabs (s1 - s0) > fabs (t1 - t0);
+  gdouble ds = s1 - s0, dt = t1 - t0, px = x + s0 * sx, py = y + t0 * sy;
+  /* the curve bends by |d ds dt| / 4 in value, over the gradient in pixels */
+  gdouble gs = (f->b + f->d * (t0 + t1) / 2) / sx;
+  gdouble gt = (f->c + f->d * (s0 + s1) / 2) / sy;
+  gdouble bend = fabs (f->d * ds * dt) / 4 / sqrt (gs * gs + gt * gt + 1e-9);
+  gint i, n = CLAMP ((gint) ceil (sqrt (MIN (bend, 100) / 0.1)), 1, 16);
 
   for (i = 1; i <= n; i++) {
-    gdouble s = s0 + (s1 - s0) * i / n, t = t0 + (t1 - t0) * i / n, qx, qy;
+    gdouble s = s0 + ds * i / n, t = t0 + dt * i / n, qx, qy, slope;
 
-    if (i < n && along_s) {
-      gdouble slope = f->c + f->d * s;
-
+    if (i < n && fabs (ds) > fabs (dt)) {
+      slope = f->c + f->d * s;
       if (fabs (slope) > 1e-3)
         t = CLAMP (-(f->a + f->b * s) / slope, 0, 1);
     } else if (i < n) {
-      gdouble slope = f->b + f->d * t;
-
+      slope = f->b + f->d * t;
       if (fabs (slope) > 1e-3)
         s = CLAMP (-(f->a + f->c * t) / slope, 0, 1);
     }
@@ -550,7 +608,7 @@ coverage_contour (Tile * tile, const MaskMap * map, gdouble width)
       guint inside = (f00 >> 7) | (f10 >> 7) << 1 | (f01 >> 7) << 2
           | (f11 >> 7) << 3;
       gdouble u, sx, x, s[4], t[4];
-      Span f;
+      Quad f;
       gint n = 0;
 
       if (inside == 0 || inside == 0xf)
@@ -558,9 +616,7 @@ coverage_contour (Tile * tile, const MaskMap * map, gdouble width)
       u = node_position (i, map->width);
       sx = map->scale_x * (node_position (i + 1, map->width) - u);
       x = map->offset_x + map->scale_x * u;
-      f = (Span) { 0, 0, FALSE, f00 - LEVEL, f10 - f00, f01 - f00,
-        f00 - f10 - f01 + f11
-      };
+      f = (Quad) { f00 - LEVEL, f10 - f00, f01 - f00, f00 - f10 - f01 + f11 };
 
       /* crossings of the sides in the order top, right, bottom, left */
       if ((f00 ^ f10) & 0x80) {
@@ -602,21 +658,14 @@ coverage_contour (Tile * tile, const MaskMap * map, gdouble width)
 }
 
 void
-coverage_rectangle (Tile * tile, gdouble x0, gdouble y0, gdouble x1,
-    gdouble y1)
+coverage_rectangle (Tile * tile, gint x0, gint y0, gint x1, gint y1)
 {
-  gint x, y;
+  gint y;
 
-  for (y = 0; y < tile->height; y++) {
-    guint8 *dst = tile->data + (gsize) y * tile->stride;
-    gdouble part = overlap (tile->y + y, y0, y1) * 255;
-
-    if (part <= 0)
-      continue;
-    for (x = 0; x < tile->width; x++) {
-      gint c = (gint) (overlap (tile->x + x, x0, x1) * part + 0.5);
-
-      dst[x] = MAX (dst[x], c);
-    }
-  }
+  x0 = MAX (x0 - tile->x, 0);
+  x1 = MIN (x1 - tile->x, tile->width);
+  y0 = MAX (y0 - tile->y, 0);
+  y1 = MIN (y1 - tile->y, tile->height);
+  for (y = y0; y < y1 && x0 < x1; y++)
+    memset (tile->data + (gsize) y * tile->stride + x0, 255, x1 - x0);
 }

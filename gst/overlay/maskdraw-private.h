@@ -22,8 +22,13 @@ G_BEGIN_DECLS
 #endif
 #if defined (__x86_64__) && defined (__linux__) && defined (__GNUC__) \
     && !defined (__clang__) && !defined (MASK_DRAW_SANITIZED)
-# define MULTIVERSION \
-    __attribute__ ((target_clones ("arch=haswell", "default")))
+/* A level, not a CPU's name: that would match this very model only. */
+# if __GNUC__ >= 12
+#  define MULTIVERSION \
+    __attribute__ ((target_clones ("arch=x86-64-v3", "default")))
+# else
+#  define MULTIVERSION __attribute__ ((target_clones ("avx2", "default")))
+# endif
 #else
 # define MULTIVERSION
 #endif
@@ -77,7 +82,7 @@ gboolean mask_map_init (MaskMap * map, const GstInstanceMask * mask);
 /* Arrays of as many entries as a tile has columns and rows */
 typedef struct
 {
-  Scratch fractions, runs, spans;
+  Scratch fractions, runs, blocks;
 } CoverageScratch;
 
 void coverage_scratch_clear (CoverageScratch * scratch);
@@ -88,9 +93,8 @@ void coverage_fill (Tile * tile, const MaskMap * map, guint8 opacity,
     CoverageScratch * scratch);
 /* Adds the outline, @width pixels wide. */
 void coverage_contour (Tile * tile, const MaskMap * map, gdouble width);
-/* Adds a rectangle. */
-void coverage_rectangle (Tile * tile, gdouble x0, gdouble y0, gdouble x1,
-    gdouble y1);
+/* Adds the pixels [x0, x1) x [y0, y1). */
+void coverage_rectangle (Tile * tile, gint x0, gint y0, gint x1, gint y1);
 
 /* ---- blending (canvas.c) ---------------------------------------------- */
 
