@@ -398,6 +398,8 @@ gst_mask_overlay_init (GstMaskOverlay * self)
   self->held = g_array_new (FALSE, FALSE, sizeof (GstInstanceMask));
   g_array_set_clear_func (self->held, clear_mask);
   gst_base_transform_set_in_place (GST_BASE_TRANSFORM (self), TRUE);
+  /* drawing is cheap: whether a late frame is shown is up to the sink */
+  gst_base_transform_set_qos_enabled (GST_BASE_TRANSFORM (self), FALSE);
 }
 
 static void
