@@ -472,8 +472,8 @@ normalise (const guint8 * src, gint n, gfloat mean, gfloat scale, gfloat * dst)
 }
 
 CI_MULTIVERSION void
-ci_preprocess_exact_rows (CiPreprocess * pre, const CiImage * image, gfloat * dst,
-    guint8 * memory, gint first_row, gint end_row)
+ci_preprocess_exact_rows (CiPreprocess * pre, const CiImage * image,
+    gfloat * dst, guint8 * memory, gint first_row, gint end_row)
 {
   const CiPreprocessOptions *o = &pre->options;
   const CiExactTaps *taps = &pre->exact.y;

@@ -9,6 +9,8 @@
 #include <math.h>
 #include <png.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "kernels.h"
 
@@ -398,9 +400,9 @@ GST_START_TEST (test_golden_resize)
         frame_from_rgb (&frame, rgb_formats[f], rgb, w, h, f % 2 ? 13 : 0);
         got = run_exact (&frame, FALSE, resized_w, resized_h, NULL);
         hash = fnv1a64 (got, (gsize) resized_w * resized_h * 3);
-        fail_unless (hash == wanted, "%s, format %d: hash %016" G_GINT64_MODIFIER
-            "x, expected %016" G_GINT64_MODIFIER "x", png, rgb_formats[f], hash,
-            wanted);
+        fail_unless (hash == wanted,
+            "%s, format %d: hash %016" G_GINT64_MODIFIER "x, expected %016"
+            G_GINT64_MODIFIER "x", png, rgb_formats[f], hash, wanted);
         frame_clear (&frame);
       }
     }
@@ -924,6 +926,48 @@ GST_START_TEST (test_bad_arguments)
 
 GST_END_TEST;
 
+/* Sanitizers reserve more addresses than this test allows. */
+#if defined (__SANITIZE_ADDRESS__)
+# define NO_LIMIT 1
+#elif defined (__has_feature)
+# if __has_feature (address_sanitizer)
+#  define NO_LIMIT 1
+# endif
+#endif
+
+#ifndef NO_LIMIT
+GST_START_TEST (test_out_of_memory)
+{
+  const CiImageFormat format = {.pixel_format = CI_PIXEL_RGB,.width = 16384,
+    .height = 16384
+  };
+  const CiPreprocessOptions options = {
+    .resized_width = 16384,.resized_height = 16384,.padded_width = 16384,
+    .padded_height = 16384,.std = {1, 1, 1}
+  };
+  g_autoptr (GError) error = NULL;
+  struct rlimit before, limit;
+  g_autofree gchar *statm = NULL;
+  CiPreprocess *pre;
+
+  /* what is in use and half of what the resized image needs */
+  fail_unless (g_file_get_contents ("/proc/self/statm", &statm, NULL, NULL));
+  fail_unless (getrlimit (RLIMIT_AS, &before) == 0);
+  limit = before;
+  limit.rlim_cur = g_ascii_strtoull (statm, NULL, 10) * sysconf (_SC_PAGESIZE)
+      + (400 << 20);
+  fail_unless (setrlimit (RLIMIT_AS, &limit) == 0);
+  pre = ci_preprocess_new (&format, &options, &error);
+  setrlimit (RLIMIT_AS, &before);
+  fail_unless (pre == NULL);
+  fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY));
+  fail_unless (strstr (error->message, "16384 x 16384") != NULL, "%s",
+      error->message);
+}
+
+GST_END_TEST;
+#endif
+
 static Suite *
 preprocess_suite (void)
 {
@@ -943,6 +987,9 @@ preprocess_suite (void)
   tcase_add_test (tc, test_threads);
   tcase_add_test (tc, test_shortest_edge);
   tcase_add_test (tc, test_bad_arguments);
+#ifndef NO_LIMIT
+  tcase_add_test (tc, test_out_of_memory);
+#endif
   return s;
 }
 
