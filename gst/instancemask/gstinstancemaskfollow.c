@@ -95,6 +95,13 @@ frame_enters (GstPad * pad, GstPadProbeInfo * info, gpointer data)
   GstMeta *meta;
 
   gst_clear_buffer (&crossing->carrier);
+  if (!element)
+    return GST_PAD_PROBE_OK;
+  read_properties (crossing, G_OBJECT (element), crossing->before);
+  gst_object_unref (element);
+  if (kinds[crossing->kind].kind == CROSSING_SCALE && crossing->before[0])
+    return GST_PAD_PROBE_OK;    /* borders: the meta does right by itself */
+
   while ((meta = gst_buffer_iterate_meta_filtered (buffer, &state,
               GST_INSTANCE_MASK_META_API_TYPE))) {
     if (!crossing->carrier)
@@ -102,9 +109,6 @@ frame_enters (GstPad * pad, GstPadProbeInfo * info, gpointer data)
     gst_instance_mask_meta_clone (crossing->carrier,
         (GstInstanceMaskMeta *) meta);
   }
-  if (crossing->carrier && element)
-    read_properties (crossing, G_OBJECT (element), crossing->before);
-  gst_clear_object (&element);
   return GST_PAD_PROBE_OK;
 }
 
