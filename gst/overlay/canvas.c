@@ -196,9 +196,12 @@ canvas_init (Canvas * canvas, GstVideoFrame * frame)
       || GST_VIDEO_FORMAT_INFO_N_PLANES (info) == 0)
     return FALSE;
   canvas->n_planes = GST_VIDEO_FORMAT_INFO_N_PLANES (info);
-  for (p = 0; p < canvas->n_planes; p++)
+  canvas->grain = 1;
+  for (p = 0; p < canvas->n_planes; p++) {
     if (!init_plane (&canvas->planes[p], frame, p))
       return FALSE;
+    canvas->grain = MAX (canvas->grain, canvas->planes[p].width);
+  }
   canvas->width = GST_VIDEO_FRAME_WIDTH (frame);
   canvas->height = GST_VIDEO_FRAME_HEIGHT (frame);
   canvas->has_alpha = GST_VIDEO_FORMAT_INFO_HAS_ALPHA (info);

@@ -107,109 +107,157 @@ blur_columns (guint8 * data, gint stride, gint n, gint n_rows, gint radius,
   }
 }
 
+MULTIVERSION static void
+add_row (guint32 * restrict sums, const guint8 * restrict row, gint n)
+{
+  gint i;
+
+  for (i = 0; i < n; i++)
+    sums[i] += row[i];
+}
+
+/* @a and @b in the proportion 256 - @part to @part */
+MULTIVERSION static void
+mix_rows (guint8 * restrict dst, const guint8 * a, const guint8 * b,
+    guint16 part, gint n)
+{
+  gint i;
+
+  for (i = 0; i < n; i++)
+    dst[i] = (guint16) (a[i] * (256 - part) + b[i] * part + 128) >> 8;
+}
+
+/* Mean of the @n_rows rows of @n bytes from @src on */
+static void
+average_rows (guint8 * dst, const guint8 * src, gint stride, gint n,
+    gint n_rows, guint32 * sums)
+{
+  guint inverse = (1 << 16) / n_rows;
+  gint i, y;
+
+  memset (sums, 0, n * sizeof (guint32));
+  for (y = 0; y < n_rows; y++)
+    add_row (sums, src + (gsize) y * stride, n);
+  for (i = 0; i < n; i++)
+    dst[i] = (sums[i] * inverse + (1 << 15)) >> 16;
+}
+
+static void
+blur_plane (const CanvasPlane * plane, const Tile * tile, gint radius,
+    EffectScratch * scratch, guint8 * dst, gint stride)
+{
+  gint radius_x = MAX (radius / plane->width, 1);
+  gint radius_y = MAX (radius / plane->height, 1);
+  /* What is blurred down the columns anyway needs but a few rows: one for a
+   * band of rows, which saves most of the work. */
+  gint band = CLAMP (radius_y / 4, 1, 16), radius_bands = radius_y / band;
+  gint group, row, n_groups, n_rows, n_bands, n, i, y, c, pass;
+  guint8 *bands, *copy;
+  guint32 *sums;
+
+  canvas_plane_get_region (plane, tile, &group, &row, &n_groups, &n_rows);
+  n = n_groups * plane->bytes;
+  n_bands = (n_rows + band - 1) / band;
+  sums = (guint32 *) scratch_get (&scratch->sums, stride * sizeof (guint32)
+      + (gsize) stride * (radius_bands + 1 + n_bands));
+  copy = (guint8 *) (sums + stride);
+  bands = copy + (gsize) stride * (radius_bands + 1);
+
+  for (i = 0; i < n_bands; i++) {
+    guint8 *line = bands + (gsize) i * stride;
+
+    average_rows (line, plane->data + (gsize) (row + i * band) * plane->stride
+        + group * plane->bytes, plane->stride, n, MIN (band,
+            n_rows - i * band), sums);
+    for (c = 0; c < plane->bytes; c++) {
+      if (plane->component[c] < 0 || plane->pixel[c] > 0)
+        continue;
+      for (pass = 0; pass < 2; pass++) {
+        if (plane->pixel[c] == 0)
+          /* the luma of packed 4:2:2, two in a group */
+          blur_line (line + c, 2 * n_groups, plane->bytes / 2,
+              MAX (radius, 1), copy);
+        else
+          blur_line (line + c, n_groups, plane->bytes, radius_x, copy);
+      }
+    }
+  }
+  for (pass = 0; pass < 2; pass++)
+    blur_columns (bands, stride, n, n_bands, radius_bands, sums, copy);
+
+  for (y = 0; y < n_rows; y++) {
+    /* from the middle of one band to that of the next, in 256ths */
+    gint v = MAX ((256 * (2 * y + 1) / band - 256) / 2, 0);
+
+    i = MIN (v >> 8, n_bands - 1);
+    mix_rows (dst + (gsize) y * stride, bands + (gsize) i * stride,
+        bands + (gsize) MIN (i + 1, n_bands - 1) * stride, v & 0xff, n);
+  }
+}
+
 void
 effect_blur (const Canvas * canvas, const Tile * tile, gint radius,
     EffectScratch * scratch, CanvasImage * image)
 {
-  gint p, c, y, pass;
+  gint p;
 
   image_init (image, canvas, tile, scratch);
-  for (p = 0; p < canvas->n_planes; p++) {
-    const CanvasPlane *plane = &canvas->planes[p];
-    gint group, row, n_groups, n_rows, n, stride = image->stride[p];
-    gint radius_y = MAX (radius / plane->height, 1);
-    guint32 *sums;
-    guint8 *copy;
-
-    canvas_plane_get_region (plane, tile, &group, &row, &n_groups, &n_rows);
-    n = n_groups * plane->bytes;
-    sums = (guint32 *) scratch_get (&scratch->sums, stride * sizeof (guint32)
-        + (gsize) stride * (radius_y + 1));
-    copy = (guint8 *) (sums + stride);
-
-    for (y = 0; y < n_rows; y++) {
-      guint8 *line = image->data[p] + (gsize) y * stride;
-
-      memcpy (line, plane->data + (gsize) (row + y) * plane->stride
-          + group * plane->bytes, n);
-      for (c = 0; c < plane->bytes; c++) {
-        gint step = plane->bytes, count = n_groups, wide = plane->width;
-
-        if (plane->component[c] < 0 || plane->pixel[c] > 0)
-          continue;
-        if (plane->pixel[c] == 0) {
-          /* the luma of packed 4:2:2 */
-          step /= 2;
-          count *= 2;
-          wide = 1;
-        }
-        for (pass = 0; pass < 2; pass++)
-          blur_line (line + c, count, step, MAX (radius / wide, 1), copy);
-      }
-    }
-    for (pass = 0; pass < 2; pass++)
-      blur_columns (image->data[p], stride, n, n_rows, radius_y, sums, copy);
-  }
+  for (p = 0; p < canvas->n_planes; p++)
+    blur_plane (&canvas->planes[p], tile, radius, scratch, image->data[p],
+        image->stride[p]);
 }
 
 /* ---- pixelate ---------------------------------------------------------- */
 
-/* Groups [first, last) of block @index, @size groups wide, of @n in all */
+/* Replaces @n groups by their mean. */
 static void
-get_block (gint index, gint size, gint n, gint * first, gint * last)
+flatten (const CanvasPlane * plane, guint8 * line, gint n)
 {
-  *first = index * size;
-  *last = MIN (*first + size, n);
+  guint sum[4] = { 0, };
+  gint i, c;
+
+  for (i = 0; i < n; i++)
+    for (c = 0; c < plane->bytes; c++)
+      sum[c] += line[i * plane->bytes + c];
+  for (c = 0; c < plane->bytes; c++) {
+    sum[c] = (sum[c] + n / 2) / n;
+    /* the second luma of packed 4:2:2 shares the first one's value */
+    if (plane->pixel[c] > 0)
+      sum[c] = sum[c - 2] = (sum[c] + sum[c - 2] + 1) / 2;
+  }
+  for (i = 0; i < n; i++)
+    for (c = 0; c < plane->bytes; c++)
+      line[i * plane->bytes + c] = sum[c];
 }
 
 /* Means of the blocks of one plane, which lie on a fixed raster of the frame
  * and so do not swim when the object moves. */
 static void
 pixelate_plane (const CanvasPlane * plane, const Tile * tile, gint block,
-    guint8 * dst, gint stride)
+    EffectScratch * scratch, guint8 * dst, gint stride)
 {
-  gint group, row, n_groups, n_rows, bx, by, c, x, y;
   gint width = block / plane->width, height = block / plane->height;
+  gint group, row, n_groups, n_rows, first, n, x, y, top, bottom;
+  guint32 *sums;
+  guint8 *line;
 
   canvas_plane_get_region (plane, tile, &group, &row, &n_groups, &n_rows);
-  for (by = row / height; by * height < row + n_rows; by++) {
-    for (bx = group / width; bx * width < group + n_groups; bx++) {
-      gint x0, y0, x1, y1;
-      guint64 sum[4] = { 0, };
-      guint8 mean[4];
-      guint count;
+  first = group - group % width;
+  n = MIN ((group + n_groups + width - 1) / width * width, plane->n_groups)
+      - first;
+  sums = (guint32 *) scratch_get (&scratch->sums, n * plane->bytes * 5);
+  line = (guint8 *) (sums + n * plane->bytes);
 
-      get_block (bx, width, plane->n_groups, &x0, &x1);
-      get_block (by, height, plane->n_rows, &y0, &y1);
-      count = (x1 - x0) * (y1 - y0);
-      for (y = y0; y < y1; y++) {
-        const guint8 *src = plane->data + (gsize) y * plane->stride
-            + x0 * plane->bytes;
-
-        for (x = x0; x < x1; x++, src += plane->bytes)
-          for (c = 0; c < plane->bytes; c++)
-            sum[c] += src[c];
-      }
-      for (c = 0; c < plane->bytes; c++)
-        mean[c] = (sum[c] + count / 2) / count;
-      /* both lumas of packed 4:2:2 */
-      for (c = 2; c < plane->bytes; c++)
-        if (plane->pixel[c] > 0)
-          mean[c] = mean[c - 2] = (mean[c] + mean[c - 2] + 1) / 2;
-
-      x0 = MAX (x0, group);
-      x1 = MIN (x1, group + n_groups);
-      y0 = MAX (y0, row);
-      y1 = MIN (y1, row + n_rows);
-      for (y = y0; y < y1; y++) {
-        guint8 *out = dst + (gsize) (y - row) * stride
-            + (x0 - group) * plane->bytes;
-
-        for (x = x0; x < x1; x++)
-          for (c = 0; c < plane->bytes; c++)
-            *out++ = mean[c];
-      }
-    }
+  for (top = row - row % height; top < row + n_rows; top = bottom) {
+    bottom = MIN (top + height, plane->n_rows);
+    average_rows (line, plane->data + (gsize) top * plane->stride
+        + first * plane->bytes, plane->stride, n * plane->bytes, bottom - top,
+        sums);
+    for (x = 0; x < n; x += width)
+      flatten (plane, line + x * plane->bytes, MIN (width, n - x));
+    for (y = MAX (top, row); y < MIN (bottom, row + n_rows); y++)
+      memcpy (dst + (gsize) (y - row) * stride,
+          line + (group - first) * plane->bytes, n_groups * plane->bytes);
   }
 }
 
@@ -221,6 +269,6 @@ effect_pixelate (const Canvas * canvas, const Tile * tile, gint block,
 
   image_init (image, canvas, tile, scratch);
   for (p = 0; p < canvas->n_planes; p++)
-    pixelate_plane (&canvas->planes[p], tile, block, image->data[p],
+    pixelate_plane (&canvas->planes[p], tile, block, scratch, image->data[p],
         image->stride[p]);
 }

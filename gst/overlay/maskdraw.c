@@ -112,10 +112,19 @@ is_sane (gfloat value)
   return value > -1e9f && value < 1e9f;
 }
 
-static void
-set_box (Object * object, const GstInstanceMask * mask, gint width,
-    gint height)
+/* To whole pixels, or pairs where the chroma is subsampled: a line across half
+ * a chroma sample would be pale. */
+static gint
+snap (gdouble value, gint grain)
 {
+  return (gint) lrint (value / grain) * grain;
+}
+
+static void
+set_box (Object * object, const GstInstanceMask * mask, const Canvas * canvas)
+{
+  gint width = canvas->width, height = canvas->height, grain = canvas->grain;
+
   object->x0 = object->y0 = object->x1 = object->y1 = 0;
   object->area = 0;
   if (!is_sane (mask->x0) || !is_sane (mask->y0) || !is_sane (mask->x1)
@@ -124,10 +133,10 @@ set_box (Object * object, const GstInstanceMask * mask, gint width,
   object->area = (mask->x1 - mask->x0) * (mask->y1 - mask->y0);
   if (mask->x1 > 0 && mask->y1 > 0 && mask->x0 < width && mask->y0 < height
       && mask->x0 < mask->x1 && mask->y0 < mask->y1) {
-    object->x0 = lrintf (mask->x0);
-    object->y0 = lrintf (mask->y0);
-    object->x1 = MAX (lrintf (mask->x1), object->x0 + 1);
-    object->y1 = MAX (lrintf (mask->y1), object->y0 + 1);
+    object->x0 = snap (mask->x0, grain);
+    object->y0 = snap (mask->y0, grain);
+    object->x1 = MAX (snap (mask->x1, grain), object->x0 + grain);
+    object->y1 = MAX (snap (mask->y1, grain), object->y0 + grain);
   }
 }
 
@@ -173,7 +182,7 @@ prepare_objects (GstMaskDraw * draw, const GstMaskDrawOptions * options,
     object->rgb = choose_color (draw, options, &masks[i], palette, n_colors,
         used, &n_used);
     canvas_get_color (&draw->canvas, object->rgb, object->color);
-    set_box (object, &masks[i], draw->canvas.width, draw->canvas.height);
+    set_box (object, &masks[i], &draw->canvas);
   }
   sort_objects (objects, n_masks);
   return objects;
@@ -327,7 +336,7 @@ static void
 draw_box (GstMaskDraw * draw, const Object * object, gdouble line_width)
 {
   gint x0 = object->x0, y0 = object->y0, x1 = object->x1, y1 = object->y1;
-  gint line = MAX ((gint) (line_width + 0.5), 1);
+  gint line = MAX (snap (line_width, draw->canvas.grain), draw->canvas.grain);
 
   if (x0 >= x1 || y0 >= y1)
     return;
@@ -379,21 +388,21 @@ is_free (const Rectangle * placed, guint n, const Rectangle * r)
 }
 
 /* On top of the box, else inside it, else under it: the first place that is in
- * the frame and not taken by another label. Even coordinates keep the chroma
- * of the plate in step with its luma. */
+ * the frame and not taken by another label */
 static Rectangle
 place_label (const GstMaskDraw * draw, const Object * object,
     const Label * label, const Rectangle * placed, guint n_placed)
 {
   gint width = draw->canvas.width, height = draw->canvas.height;
-  gint x = CLAMP (object->x0, 0, MAX (width - label->width, 0)) & ~1;
+  gint x = CLAMP (object->x0, 0, MAX (width - label->width, 0));
   gint rows[3], i;
   Rectangle r, best = { 0, };
   gboolean found = FALSE;
 
-  rows[0] = (object->y0 & ~1) - label->height;
-  rows[1] = GST_ROUND_UP_2 (MAX (object->y0, 0));
-  rows[2] = GST_ROUND_UP_2 (object->y1);
+  x -= x % draw->canvas.grain;
+  rows[0] = object->y0 - label->height;
+  rows[1] = MAX (object->y0, 0);
+  rows[2] = object->y1;
   for (i = 0; i < 3; i++) {
     r = (Rectangle) { x, rows[i], x + label->width, rows[i] + label->height };
     if (r.y0 < 0 || r.y1 > height)
@@ -406,7 +415,8 @@ place_label (const GstMaskDraw * draw, const Object * object,
   }
   if (!found) {
     best.x0 = x;
-    best.y0 = CLAMP (rows[0], 0, MAX (height - label->height, 0)) & ~1;
+    best.y0 = CLAMP (rows[0], 0, MAX (height - label->height, 0));
+    best.y0 -= best.y0 % draw->canvas.grain;
     best.x1 = x + label->width;
     best.y1 = best.y0 + label->height;
   }
