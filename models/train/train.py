@@ -19,7 +19,7 @@ from losses import Locations, condinst_losses
 from network import CondInst, normalise
 
 # progress at which it starts, crop size, share of mosaics, of pasted objects
-STAGES = ((0.0, 256, 0.5, 0.3), (0.55, 320, 0.4, 0.3), (0.9, 384, 0.0, 0.1))
+STAGES = ((0.0, 256, 0.5, 0.3), (0.7, 320, 0.4, 0.3), (0.88, 320, 0.0, 0.1))
 LR_HEADS, LR_BACKBONE = 1e-3, 1.5e-4
 WEIGHT_DECAY = 0.02
 WARMUP_STEPS = 200
@@ -130,7 +130,7 @@ def main():
                         help="go on from the checkpoint in --output")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--epoch", type=int, default=2000,
+    parser.add_argument("--epoch", type=int, default=800,
                         help="pictures between two checkpoints")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
