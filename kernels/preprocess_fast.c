@@ -1,10 +1,12 @@
 /*
  * preprocess_fast.c: CI_RESIZE_FAST, two taps in each direction.
  *
- * Per output row: one plain loop picks the 2 x 2 neighbours of every output
- * from the source rows, as words; one vector loop takes these apart, blends,
- * converts to RGB and normalises. Luma and chroma are resized on their own and
- * converted afterwards, in floats. The cost depends on the output's size only.
+ * A source row becomes a row of floats of the output's width: one plain loop
+ * picks the two neighbours of every output, as words, and a vector loop takes
+ * these apart and blends them. Two such rows of each component are kept; the
+ * last loop blends them vertically, converts to RGB and normalises. Luma and
+ * chroma are resized on their own and converted afterwards. The cost depends
+ * on the output's size, hardly on the frame's.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -40,35 +42,7 @@ fast_taps_clear (CiFastTaps * taps)
   g_free (taps->weight);
 }
 
-/* ---- picking ---------------------------------------------------------- */
-
-/* The two rows of one plane under an output row. */
-typedef struct
-{
-  const guint8 *a, *b;
-  gfloat weight;                /* of b */
-  guint8 copies[2][8];          /* of rows of one sample, to make them two */
-} RowPair;
-
-CI_INLINE void
-row_pair_init (RowPair * pair, const CiImage * image, gint plane,
-    const CiFastTaps * taps, gint y, gint width, gint height,
-    gint sample_bytes)
-{
-  const gssize stride = image->strides[plane];
-
-  pair->a = image->planes[plane] + taps->index[y] * stride;
-  pair->b = height > 1 ? pair->a + stride : pair->a;
-  pair->weight = taps->weight[y];
-  if (width == 1) {
-    memcpy (pair->copies[0], pair->a, sample_bytes);
-    memcpy (pair->copies[0] + sample_bytes, pair->a, sample_bytes);
-    memcpy (pair->copies[1], pair->b, sample_bytes);
-    memcpy (pair->copies[1] + sample_bytes, pair->b, sample_bytes);
-    pair->a = pair->copies[0];
-    pair->b = pair->copies[1];
-  }
-}
+/* ---- rows of the frame ------------------------------------------------ */
 
 CI_INLINE guint32
 load2 (const guint8 * src)
@@ -94,112 +68,130 @@ load_pixel (const guint8 * src, const gint bytes)
   return bytes == 4 ? load4 (src) : load2 (src) | (guint32) src[2] << 16;
 }
 
-/* Planes of one component: both rows' neighbours in one word. */
+/* Blends byte @left / 8 of each word of @a with byte @right / 8 of @b. */
 CI_INLINE void
-pick_plane (const RowPair * rows, const gint * index, gint n, guint32 * dst)
+blend_words (const guint32 * restrict a, gint left, const guint32 * restrict b,
+    gint right, const gfloat * restrict weight, gint n, gfloat * restrict dst)
+{
+  gint i;
+
+  for (i = 0; i < n; i++) {
+    gfloat v0 = (gint) (a[i] >> left & 0xff);
+    gfloat v1 = (gint) (b[i] >> right & 0xff);
+
+    dst[i] = v0 + (v1 - v0) * weight[i];
+  }
+}
+
+/* A plane of one component. */
+CI_INLINE void
+blend_plane (const guint8 * src, const CiFastTaps * taps, gint n,
+    guint32 * words, gfloat * dst)
 {
   gint i;
 
   for (i = 0; i < n; i++)
-    dst[i] = load2 (rows->a + index[i]) | load2 (rows->b + index[i]) << 16;
+    words[i] = load2 (src + taps->index[i]);
+  blend_words (words, 0, words, 8, taps->weight, n, dst);
 }
 
-/* NV12's chroma: a word U V U V for each row. */
+/* NV12's chroma. */
 CI_INLINE void
-pick_pairs (const RowPair * rows, const gint * index, gint n, guint32 * dst_a,
-    guint32 * dst_b)
+blend_pairs (const guint8 * src, const CiFastTaps * taps, gint n,
+    guint32 * words, gfloat * dst0, gfloat * dst1)
 {
   gint i;
 
-  for (i = 0; i < n; i++) {
-    dst_a[i] = load4 (rows->a + 2 * index[i]);
-    dst_b[i] = load4 (rows->b + 2 * index[i]);
-  }
+  for (i = 0; i < n; i++)
+    words[i] = load4 (src + 2 * taps->index[i]);
+  blend_words (words, 0, words, 16, taps->weight, n, dst0);
+  blend_words (words, 8, words, 24, taps->weight, n, dst1);
 }
 
-/* Packed formats: a word for each neighbour. */
 CI_INLINE void
-pick_pixels (const RowPair * rows, const gint * index, const gint bytes,
-    gint n, guint32 * const *dst)
+blend_packed (const guint8 * src, const CiFastTaps * taps, gint n,
+    const gint bytes, const gint component[3], guint32 * left,
+    guint32 * right, gfloat * const dst[3])
 {
-  gint i;
+  gint i, c;
 
   for (i = 0; i < n; i++) {
-    gint left = bytes * index[i], right = left + bytes;
-
-    dst[0][i] = load_pixel (rows->a + left, bytes);
-    dst[1][i] = load_pixel (rows->a + right, bytes);
-    dst[2][i] = load_pixel (rows->b + left, bytes);
-    dst[3][i] = load_pixel (rows->b + right, bytes);
+    left[i] = load_pixel (src + bytes * taps->index[i], bytes);
+    right[i] = load_pixel (src + bytes * (taps->index[i] + 1), bytes);
   }
+  for (c = 0; c < 3; c++)
+    blend_words (left, 8 * component[c], right, 8 * component[c],
+        taps->weight, n, dst[c]);
 }
 
-/* ---- blending --------------------------------------------------------- */
-
-CI_INLINE gfloat
-level (guint32 word, gint shift)
-{
-  return (gint) (word >> shift & 0xff);
-}
-
-CI_INLINE gfloat
-blend (gfloat a0, gfloat a1, gfloat b0, gfloat b1, gfloat x, gfloat y)
-{
-  a0 += (a1 - a0) * x;
-  b0 += (b1 - b0) * x;
-  return a0 + (b0 - a0) * y;
-}
-
-CI_INLINE gfloat
-blend_plane (guint32 word, gfloat x, gfloat y)
-{
-  return blend (level (word, 0), level (word, 8), level (word, 16),
-      level (word, 24), x, y);
-}
-
-/* The words' layout depends on @format, which is constant here. */
+/* A row of one plane to rows of its components at the output's width. */
 CI_INLINE void
-finish_row (const CiPreprocess * pre, const CiPixelFormat format,
-    guint32 * const *words, gfloat luma_y, gfloat chroma_y,
-    gfloat * restrict dst0, gfloat * restrict dst1, gfloat * restrict dst2)
+load_row (const CiPreprocess * pre, const CiImage * image, gint plane,
+    gint row, guint32 * const words[2], gfloat * const dst[3])
 {
-  const guint32 *w0 = words[0], *w1 = words[1], *w2 = words[2], *w3 = words[3];
-  const gfloat *luma_x = pre->fast.x.weight;
-  const gfloat *chroma_x = pre->fast.chroma_x.weight;
+  const gboolean pairs = plane == 1
+      && pre->format.pixel_format == CI_PIXEL_NV12;
+  const CiFastTaps *taps = plane > 0 ? &pre->fast.chroma_x : &pre->fast.x;
+  const gint width = plane > 0 ? (pre->format.width + 1) / 2
+      : pre->format.width;
+  const gint bytes = pairs ? 2 : pre->pixel_bytes;
+  const gint n = pre->options.resized_width;
+  const guint8 *src = image->planes[plane] +
+      (gssize) row * image->strides[plane];
+  guint8 twice[8];
+
+  if (width == 1) {
+    /* there is no second sample to pick */
+    memcpy (twice, src, bytes);
+    memcpy (twice + bytes, src, bytes);
+    src = twice;
+  }
+  if (pairs)
+    blend_pairs (src, taps, n, words[0], dst[1], dst[2]);
+  else if (bytes == 1)
+    blend_plane (src, taps, n, words[0], dst[plane]);
+  else if (bytes == 3)
+    blend_packed (src, taps, n, 3, pre->component, words[0], words[1], dst);
+  else
+    blend_packed (src, taps, n, 4, pre->component, words[0], words[1], dst);
+}
+
+/* ---- rows of the input ------------------------------------------------ */
+
+/* Rows @a and @b of @n_components, and the weights of @b. */
+typedef struct
+{
+  const gfloat *a[3], *b[3];
+  gfloat weight[3];
+} RowPair;
+
+CI_INLINE void
+finish_row (const CiPreprocess * pre, const RowPair * rows,
+    const gint n_components, gint n, gfloat * restrict dst0,
+    gfloat * restrict dst1, gfloat * restrict dst2)
+{
+  const gfloat *restrict a0 = rows->a[0], *restrict b0 = rows->b[0];
+  const gfloat *restrict a1 = rows->a[1], *restrict b1 = rows->b[1];
+  const gfloat *restrict a2 = rows->a[2], *restrict b2 = rows->b[2];
+  const gfloat *w = rows->weight;
   const gfloat (*m)[4] = pre->fast.matrix;
   const gfloat *low = pre->fast.low, *high = pre->fast.high;
-  const gint n = pre->options.resized_width;
   gint i;
 
   for (i = 0; i < n; i++) {
-    gfloat s0, s1 = 0, s2 = 0, v0, v1, v2;
+    gfloat s = a0[i] + (b0[i] - a0[i]) * w[0];
+    gfloat v0 = m[0][0] * s + m[0][3];
+    gfloat v1 = m[1][0] * s + m[1][3];
+    gfloat v2 = m[2][0] * s + m[2][3];
 
-    if (format == CI_PIXEL_RGBX) {
-      const gint a = 8 * pre->component[0], b = 8 * pre->component[1];
-      const gint c = 8 * pre->component[2];
+    if (n_components == 3) {
+      gfloat t = a1[i] + (b1[i] - a1[i]) * w[1];
+      gfloat u = a2[i] + (b2[i] - a2[i]) * w[2];
 
-      s0 = blend (level (w0[i], a), level (w1[i], a), level (w2[i], a),
-          level (w3[i], a), luma_x[i], luma_y);
-      s1 = blend (level (w0[i], b), level (w1[i], b), level (w2[i], b),
-          level (w3[i], b), luma_x[i], luma_y);
-      s2 = blend (level (w0[i], c), level (w1[i], c), level (w2[i], c),
-          level (w3[i], c), luma_x[i], luma_y);
-    } else {
-      s0 = blend_plane (w0[i], luma_x[i], luma_y);
+      v0 += m[0][1] * t + m[0][2] * u;
+      v1 += m[1][1] * t + m[1][2] * u;
+      v2 += m[2][1] * t + m[2][2] * u;
     }
-    if (format == CI_PIXEL_NV12) {
-      s1 = blend (level (w1[i], 0), level (w1[i], 16), level (w2[i], 0),
-          level (w2[i], 16), chroma_x[i], chroma_y);
-      s2 = blend (level (w1[i], 8), level (w1[i], 24), level (w2[i], 8),
-          level (w2[i], 24), chroma_x[i], chroma_y);
-    } else if (format == CI_PIXEL_I420) {
-      s1 = blend_plane (w1[i], chroma_x[i], chroma_y);
-      s2 = blend_plane (w2[i], chroma_x[i], chroma_y);
-    }
-
-    v0 = m[0][0] * s0 + m[0][1] * s1 + m[0][2] * s2 + m[0][3];
-    v1 = m[1][0] * s0 + m[1][1] * s1 + m[1][2] * s2 + m[1][3];
-    v2 = m[2][0] * s0 + m[2][1] * s1 + m[2][2] * s2 + m[2][3];
     v0 = v0 < low[0] ? low[0] : v0;
     v1 = v1 < low[1] ? low[1] : v1;
     v2 = v2 < low[2] ? low[2] : v2;
@@ -213,61 +205,52 @@ CI_MULTIVERSION void
 ci_preprocess_fast_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row)
 {
+  static const gint planes_of_packed[3] = { 0, 0, 0 };
+  static const gint planes_of_nv12[3] = { 0, 1, 1 };
+  static const gint planes_of_i420[3] = { 0, 1, 2 };
   const CiPreprocessOptions *o = &pre->options;
-  const CiFastTaps *taps_x = &pre->fast.x, *taps_y = &pre->fast.y;
-  const CiFastTaps *chroma_x = &pre->fast.chroma_x;
-  const CiFastTaps *chroma_y = &pre->fast.chroma_y;
-  const gint width = pre->format.width, height = pre->format.height;
-  const gint chroma_width = (width + 1) / 2, chroma_height = (height + 1) / 2;
-  const gint n = o->resized_width;
-  const gsize plane = (gsize) o->padded_width * o->padded_height;
-  RowPair rows, u_rows, v_rows;
-  guint32 *words[4];
-  gint y, i;
+  const gint *plane_of = !pre->is_yuv ? planes_of_packed
+      : pre->format.pixel_format == CI_PIXEL_NV12 ? planes_of_nv12
+      : planes_of_i420;
+  const gsize plane_size = (gsize) o->padded_width * o->padded_height;
+  /* An even and an odd row of each component, and which they are. */
+  gfloat *samples[2][3];
+  gint cached[3][2] = { {-1, -1}, {-1, -1}, {-1, -1} };
+  guint32 *words[2];
+  gint y, i, c;
 
-  for (i = 0; i < 4; i++)
-    words[i] = (guint32 *) (scratch + i * pre->fast.words_bytes);
+  for (i = 0; i < 2; i++) {
+    words[i] = (guint32 *) scratch;
+    scratch += pre->fast.row_bytes;
+    for (c = 0; c < 3; c++, scratch += pre->fast.row_bytes)
+      samples[i][c] = (gfloat *) scratch;
+  }
 
   for (y = first_row; y < end_row; y++) {
-    gfloat *dst0 = dst + (gsize) y * o->padded_width;
-    gfloat *dst1 = dst0 + plane, *dst2 = dst1 + plane;
+    gfloat *out = dst + (gsize) y * o->padded_width;
+    RowPair rows;
 
-    row_pair_init (&rows, image, 0, taps_y, y, width, height,
-        pre->pixel_bytes);
-    switch (pre->format.pixel_format) {
-      case CI_PIXEL_NV12:
-        row_pair_init (&u_rows, image, 1, chroma_y, y, chroma_width,
-            chroma_height, 2);
-        pick_plane (&rows, taps_x->index, n, words[0]);
-        pick_pairs (&u_rows, chroma_x->index, n, words[1], words[2]);
-        finish_row (pre, CI_PIXEL_NV12, words, rows.weight, u_rows.weight,
-            dst0, dst1, dst2);
-        break;
-      case CI_PIXEL_I420:
-        row_pair_init (&u_rows, image, 1, chroma_y, y, chroma_width,
-            chroma_height, 1);
-        row_pair_init (&v_rows, image, 2, chroma_y, y, chroma_width,
-            chroma_height, 1);
-        pick_plane (&rows, taps_x->index, n, words[0]);
-        pick_plane (&u_rows, chroma_x->index, n, words[1]);
-        pick_plane (&v_rows, chroma_x->index, n, words[2]);
-        finish_row (pre, CI_PIXEL_I420, words, rows.weight, u_rows.weight,
-            dst0, dst1, dst2);
-        break;
-      case CI_PIXEL_GRAY8:
-        pick_plane (&rows, taps_x->index, n, words[0]);
-        finish_row (pre, CI_PIXEL_GRAY8, words, rows.weight, 0.0f, dst0, dst1,
-            dst2);
-        break;
-      default:
-        if (pre->pixel_bytes == 3)
-          pick_pixels (&rows, taps_x->index, 3, n, words);
-        else
-          pick_pixels (&rows, taps_x->index, 4, n, words);
-        finish_row (pre, CI_PIXEL_RGBX, words, rows.weight, 0.0f, dst0, dst1,
-            dst2);
-        break;
+    for (c = 0; c < pre->n_channels; c++) {
+      const gint plane = plane_of[c];
+      const CiFastTaps *taps = plane > 0 ? &pre->fast.chroma_y : &pre->fast.y;
+      const gint a = taps->index[y];
+      const gint b = taps->weight[y] > 0.0f ? a + 1 : a;
+
+      for (i = a; i <= b; i++) {
+        if (cached[plane][i & 1] != i)
+          load_row (pre, image, plane, i, words, samples[i & 1]);
+        cached[plane][i & 1] = i;
+      }
+      rows.a[c] = samples[a & 1][c];
+      rows.b[c] = samples[b & 1][c];
+      rows.weight[c] = taps->weight[y];
     }
+    if (pre->n_channels == 3)
+      finish_row (pre, &rows, 3, o->resized_width, out, out + plane_size,
+          out + 2 * plane_size);
+    else
+      finish_row (pre, &rows, 1, o->resized_width, out, out + plane_size,
+          out + 2 * plane_size);
   }
 }
 
@@ -298,8 +281,8 @@ ci_preprocess_fast_init (CiPreprocess * pre)
     pre->fast.high[c] = (255.0f - o->mean[c]) / o->std[c];
   }
 
-  pre->fast.words_bytes = CI_ALIGN64 (o->resized_width * sizeof (guint32));
-  pre->scratch_bytes = 4 * pre->fast.words_bytes;
+  pre->fast.row_bytes = CI_ALIGN64 (o->resized_width * sizeof (gfloat));
+  pre->scratch_bytes = 8 * pre->fast.row_bytes;
   return TRUE;
 }
 

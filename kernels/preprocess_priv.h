@@ -65,7 +65,7 @@ struct _CiPreprocess
       CiFastTaps x, chroma_x, y, chroma_y;
       gfloat matrix[3][4];      /* the above, normalised */
       gfloat low[3], high[3];   /* levels 0 and 255, normalised */
-      gsize words_bytes;        /* room for a row of outputs, one word each */
+      gsize row_bytes;          /* room for a row of floats or words */
     } fast;
   };
 };
