@@ -293,7 +293,7 @@ GST_END_TEST;
 static void
 check_rle (const GstInstanceMask * mask, guint w, guint h, const gchar * expect)
 {
-  g_autofree gchar *string = NULL, *again = NULL;
+  g_autofree gchar *string = NULL;
   g_autofree guint32 *counts = NULL, *other = NULL, *parsed = NULL;
   g_autofree guint8 *pixels = g_malloc (w * h), *back = g_malloc (w * h);
   gsize n, n_other, n_parsed;
