@@ -18,10 +18,13 @@ extern void *__libc_malloc (size_t);
 extern void *__libc_calloc (size_t, size_t);
 extern void *__libc_realloc (void *, size_t);
 extern void *__libc_memalign (size_t, size_t);
+/* Everybody's, the build hides what it is not told to show. */
+#pragma GCC visibility push(default)
 void *malloc (size_t n);
 void *calloc (size_t n, size_t size);
 void *realloc (void *p, size_t n);
 int posix_memalign (void **p, size_t alignment, size_t n);
+#pragma GCC visibility pop
 
 static gint counting, n_allocations;
 static guintptr cxx_start, cxx_end;
