@@ -35,7 +35,7 @@ typedef struct
   GMainLoop *loop;
   GPtrArray *ends;              /* where end of stream goes in if interrupted */
   const Container *container;   /* NULL: to the screen */
-  gchar *audio;                 /* what becomes of the sound; NULL: there is none */
+  gchar *audio;                 /* what becomes of the sound; NULL: none yet */
   GstElement *video_bin;
   GThread *finisher;            /* sends end of stream; NULL: not interrupted */
   gboolean failed, interrupted, has_video;
@@ -254,7 +254,7 @@ apply_settings (Annotate * self, GstElement * element, gchar ** settings)
   return TRUE;
 }
 
-/* A bin from a description, with its free ends as pads; NULL after a message. */
+/* A bin from a description, with its free ends as pads; NULL: it failed. */
 static GstElement *
 make_bin (Annotate * self, const gchar * description)
 {
