@@ -23,8 +23,11 @@
  * A frame without inference, be it because of
  * #GstCondInstSeg:inference-interval or because it is late and
  * #GstCondInstSeg:qos is on, carries the objects of the last inferred frame
- * with %GST_INSTANCE_MASK_FLAG_PREDICTED. Late frames are never dropped here.
- * At least one frame per second is inferred, however late.
+ * with %GST_INSTANCE_MASK_FLAG_PREDICTED. Late frames are never dropped here,
+ * and the decoder is not asked to drop them for what inference took. Even if
+ * all frames are late, one per second or so is inferred. Where inference takes
+ * longer than a frame lasts, a queue behind condinstseg makes for smooth
+ * playback; live pipelines are told the latency that inference adds.
  *
  * With #GstCondInstSeg:post-messages each frame posts an element message named
  * `condinstseg` on the bus, with the fields
@@ -54,6 +57,7 @@
 
 #include "condinstlabels.h"
 #include "condinstoptions.h"
+#include "condinstqos.h"
 #include "condinstresult.h"
 #include "condinstshare.h"
 #include "condinststats.h"
@@ -67,9 +71,6 @@ GST_DEBUG_CATEGORY_STATIC (cond_inst_seg_debug);
     "width = (int) [ 1, 32767 ], height = (int) [ 1, 32767 ], " \
     "framerate = " GST_VIDEO_FPS_RANGE
 
-/* Late frames are inferred all the same after this much running time, so that
- * a pipeline that is slow elsewhere does not blind the element for good. */
-#define MAX_BLIND_TIME GST_SECOND
 /* How often, in inferred frames, the latency is looked at again. */
 #define LATENCY_PERIOD 16
 
@@ -80,8 +81,7 @@ struct _GstCondInstSeg
   /* under the object lock */
   CondInstOptions options;
   gboolean types_changed;       /* selected or excluded ones */
-  GstClockTime earliest_time;   /* QoS: what is due before this is late */
-  gdouble proportion;
+  CondInstQos qos;
   GstClockTime latency;         /* what LATENCY queries are told */
   gboolean live;
   CondInstStats stats;
@@ -105,7 +105,6 @@ struct _GstCondInstSeg
   /* the last inferred frame */
   gboolean have_result;
   CondInstResult result;
-  GstClockTime result_time;     /* its running time */
   guint result_age;             /* frames that had it so far */
 };
 
@@ -292,8 +291,6 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
       self->format.height, self->quarks, options->mask_threshold);
   self->have_result = TRUE;
   self->result_age = 0;
-  self->result_time = gst_segment_to_running_time (&trans->segment,
-      GST_FORMAT_TIME, GST_BUFFER_PTS (buf));
 
   ci_session_get_times (self->session, &times);
   times_ns[COND_INST_STAGE_PREPROCESS] = times.preprocess_ns;
@@ -302,6 +299,9 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
   times_ns[COND_INST_STAGE_MASKS] = times.masks_ns;
   times_ns[COND_INST_STAGE_TOTAL] = (g_get_monotonic_time () - start) * 1000;
   GST_OBJECT_LOCK (self);
+  cond_inst_qos_inferred (&self->qos, gst_segment_to_running_time
+      (&trans->segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buf)),
+      times_ns[COND_INST_STAGE_TOTAL]);
   cond_inst_stats_count_inference (&self->stats, times_ns);
   GST_OBJECT_UNLOCK (self);
   return TRUE;
@@ -352,25 +352,18 @@ is_late (GstCondInstSeg * self, GstBuffer * buf)
   const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
   GstClockTime running_time = gst_segment_to_running_time (segment,
       GST_FORMAT_TIME, GST_BUFFER_PTS (buf));
-  GstClockTime earliest_time, stream_time;
+  GstClockTime stream_time;
   guint64 inferred, skipped;
-  gdouble proportion;
   GstMessage *message;
+  CondInstQos qos;
   gboolean live;
 
-  if (!GST_CLOCK_TIME_IS_VALID (running_time)
-      || !GST_CLOCK_TIME_IS_VALID (self->result_time)
-      || running_time >= self->result_time + MAX_BLIND_TIME)
-    return FALSE;
-
   GST_OBJECT_LOCK (self);
-  earliest_time = self->earliest_time;
-  if (!self->options.qos || !GST_CLOCK_TIME_IS_VALID (earliest_time)
-      || running_time > earliest_time) {
+  qos = self->qos;
+  if (!self->options.qos || !cond_inst_qos_is_late (&qos, running_time)) {
     GST_OBJECT_UNLOCK (self);
     return FALSE;
   }
-  proportion = self->proportion;
   live = self->live;
   inferred = self->stats.inferred;
   skipped = ++self->stats.skipped;
@@ -381,7 +374,7 @@ is_late (GstCondInstSeg * self, GstBuffer * buf)
   message = gst_message_new_qos (GST_OBJECT (self), live, running_time,
       stream_time, GST_BUFFER_PTS (buf), GST_BUFFER_DURATION (buf));
   gst_message_set_qos_values (message, GST_CLOCK_DIFF (running_time,
-          earliest_time), proportion, 1000000);
+          qos.earliest_time), qos.proportion, 1000000);
   gst_message_set_qos_stats (message, GST_FORMAT_BUFFERS, inferred, skipped);
   gst_element_post_message (GST_ELEMENT (self), message);
   return TRUE;
@@ -521,6 +514,8 @@ gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   GST_OBJECT_LOCK (self);
   g_free (self->input_size);
   self->input_size = g_strdup_printf ("%dx%d", padded_width, padded_height);
+  self->qos.frame_duration = info.fps_n > 0 ?
+      gst_util_uint64_scale (GST_SECOND, info.fps_d, info.fps_n) : 0;
   GST_OBJECT_UNLOCK (self);
   return TRUE;
 }
@@ -535,8 +530,7 @@ gst_cond_inst_seg_sink_event (GstBaseTransform * trans, GstEvent * event)
   switch (GST_EVENT_TYPE (event)) {
     case GST_EVENT_FLUSH_STOP:
       GST_OBJECT_LOCK (self);
-      self->earliest_time = GST_CLOCK_TIME_NONE;
-      self->proportion = 1.0;
+      cond_inst_qos_reset (&self->qos);
       GST_OBJECT_UNLOCK (self);
       self->have_result = FALSE;
       break;
@@ -555,23 +549,26 @@ gst_cond_inst_seg_sink_event (GstBaseTransform * trans, GstEvent * event)
 static gboolean
 gst_cond_inst_seg_src_event (GstBaseTransform * trans, GstEvent * event)
 {
-  GstCondInstSeg *self = GST_COND_INST_SEG (trans);
-
   if (GST_EVENT_TYPE (event) == GST_EVENT_QOS) {
-    GstClockTimeDiff diff;
+    GstCondInstSeg *self = GST_COND_INST_SEG (trans);
+    GstClockTimeDiff diff, rest;
     GstClockTime timestamp;
     gdouble proportion;
+    GstQOSType type;
 
-    gst_event_parse_qos (event, NULL, &proportion, &diff, &timestamp);
+    gst_event_parse_qos (event, &type, &proportion, &diff, &timestamp);
     GST_OBJECT_LOCK (self);
-    self->proportion = proportion;
-    if (!GST_CLOCK_TIME_IS_VALID (timestamp))
-      self->earliest_time = GST_CLOCK_TIME_NONE;
-    else if (diff < 0 && (GstClockTime) - diff > timestamp)
-      self->earliest_time = 0;
-    else
-      self->earliest_time = timestamp + diff;
+    rest = cond_inst_qos_update (&self->qos, proportion, diff, timestamp);
+    if (!self->options.qos)
+      rest = diff;
     GST_OBJECT_UNLOCK (self);
+    if (rest != diff) {
+      guint32 seqnum = gst_event_get_seqnum (event);
+
+      gst_event_unref (event);
+      event = gst_event_new_qos (type, proportion, rest, timestamp);
+      gst_event_set_seqnum (event, seqnum);
+    }
   }
   return GST_BASE_TRANSFORM_CLASS (gst_cond_inst_seg_parent_class)->src_event
       (trans, event);
@@ -707,8 +704,7 @@ gst_cond_inst_seg_start (GstBaseTransform * trans)
   g_free (self->model_name);
   self->model_name = g_strdup (name);
   g_clear_pointer (&self->input_size, g_free);
-  self->earliest_time = GST_CLOCK_TIME_NONE;
-  self->proportion = 1.0;
+  cond_inst_qos_reset (&self->qos);
   self->latency = 0;
   self->live = FALSE;
   GST_OBJECT_UNLOCK (self);
@@ -855,7 +851,7 @@ gst_cond_inst_seg_init (GstCondInstSeg * self)
 {
   cond_inst_options_init (&self->options);
   cond_inst_result_init (&self->result);
-  self->earliest_time = GST_CLOCK_TIME_NONE;
+  cond_inst_qos_reset (&self->qos);
   gst_base_transform_set_in_place (GST_BASE_TRANSFORM (self), TRUE);
   gst_base_transform_set_gap_aware (GST_BASE_TRANSFORM (self), TRUE);
 }

@@ -721,20 +721,22 @@ GST_START_TEST (test_late_frames_pass)
   guint64 processed, dropped;
   GstClockTime running_time;
   GstMessage *message;
+  GstSegment segment;
   GstFormat format;
+  guint n;
 
   set_caps (h, &info);
   fail_if (is_predicted (push (h, &info, 0)));
-  /* frame 2 came three frames late, so those up to 5 are late already */
+  /* frame 2 came three frames late: twice that, and one, to catch up */
   send_qos (h, 2 * FRAME_TIME, 3 * FRAME_TIME);
-  for (guint i = 3; i <= 5; i++)
+  for (guint i = 3; i <= 9; i++)
     fail_unless (is_predicted (push (h, &info, i)));
-  fail_if (is_predicted (push (h, &info, 6)));
-  fail_unless_equals_uint64 (get_stat (h, "skipped"), 3);
+  fail_if (is_predicted (push (h, &info, 10)));
+  fail_unless_equals_uint64 (get_stat (h, "skipped"), 7);
   fail_unless_equals_uint64 (get_stat (h, "inferred"), 2);
-  fail_unless_equals_uint64 (get_stat (h, "frames"), 5);
+  fail_unless_equals_uint64 (get_stat (h, "frames"), 9);
 
-  for (guint i = 3; i <= 5; i++) {
+  for (guint i = 3; i <= 9; i++) {
     message = gst_bus_pop_filtered (bus, GST_MESSAGE_QOS);
     fail_unless (message != NULL);
     gst_message_parse_qos (message, NULL, &running_time, NULL, NULL, NULL);
@@ -745,26 +747,26 @@ GST_START_TEST (test_late_frames_pass)
     gst_message_unref (message);
   }
 
-  /* even if all frames are late, one per second is looked at */
-  send_qos (h, 6 * FRAME_TIME, 1000 * FRAME_TIME);
-  for (guint i = 7; i < 6 + 25; i++)
-    fail_unless (is_predicted (push (h, &info, i)));
-  fail_if (is_predicted (push (h, &info, 6 + 25)));
-  fail_unless (is_predicted (push (h, &info, 6 + 26)));
+  /* in time again */
+  send_qos (h, 10 * FRAME_TIME, -1);
+  fail_if (is_predicted (push (h, &info, 11)));
+
+  /* even if all frames are late, some are looked at, but not soon */
+  send_qos (h, 11 * FRAME_TIME, GST_SECOND * 3600);
+  for (n = 12; is_predicted (push (h, &info, n)); n++)
+    fail_unless (n < 10000);
+  fail_unless (n >= 11 + 25);
+  fail_unless (is_predicted (push (h, &info, n + 1)));
 
   g_object_set (seg, "qos", FALSE, NULL);
-  fail_if (is_predicted (push (h, &info, 6 + 27)));
+  fail_if (is_predicted (push (h, &info, n + 2)));
 
   /* a flush makes a new start */
   g_object_set (seg, "qos", TRUE, NULL);
   gst_harness_push_event (h, gst_event_new_flush_start ());
   gst_harness_push_event (h, gst_event_new_flush_stop (TRUE));
-  {
-    GstSegment segment;
-
-    gst_segment_init (&segment, GST_FORMAT_TIME);
-    gst_harness_push_event (h, gst_event_new_segment (&segment));
-  }
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  gst_harness_push_event (h, gst_event_new_segment (&segment));
   fail_if (is_predicted (push (h, &info, 1)));
   fail_if (is_predicted (push (h, &info, 2)));
 
@@ -775,20 +777,47 @@ GST_START_TEST (test_late_frames_pass)
 
 GST_END_TEST;
 
-GST_START_TEST (test_qos_event_goes_upstream)
+/* Sends a QoS event from downstream and returns the lateness that arrives
+ * upstream. */
+static GstClockTimeDiff
+lateness_upstream (GstHarness * h, GstClockTime timestamp,
+    GstClockTimeDiff diff)
+{
+  GstClockTime new_timestamp;
+  GstClockTimeDiff new_diff;
+  gdouble proportion;
+  GstEvent *event;
+  GstQOSType type;
+
+  while ((event = gst_harness_try_pull_upstream_event (h)))
+    gst_event_unref (event);
+  send_qos (h, timestamp, diff);
+  event = gst_harness_pull_upstream_event (h);
+  fail_unless_equals_int (GST_EVENT_TYPE (event), GST_EVENT_QOS);
+  gst_event_parse_qos (event, &type, &proportion, &new_diff, &new_timestamp);
+  fail_unless_equals_int (type, GST_QOS_TYPE_UNDERFLOW);
+  fail_unless_equals_float (proportion, 1.5);
+  fail_unless_equals_uint64 (new_timestamp, timestamp);
+  gst_event_unref (event);
+  return new_diff;
+}
+
+/* A decoder is not to drop frames for what inference takes. */
+GST_START_TEST (test_qos_upstream)
 {
   GstHarness *h = gst_harness_new_parse (SEG);
   GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 16, 16);
-  GstEvent *event;
+  GstClockTimeDiff late = GST_SECOND, rest;
 
   set_caps (h, &info);
-  gst_buffer_unref (push (h, &info, 0));
-  while ((event = gst_harness_try_pull_upstream_event (h)))
-    gst_event_unref (event);
-  send_qos (h, 0, 1);
-  event = gst_harness_pull_upstream_event (h);
-  fail_unless_equals_int (GST_EVENT_TYPE (event), GST_EVENT_QOS);
-  gst_event_unref (event);
+  gst_buffer_unref (push (h, &info, 1));
+  rest = lateness_upstream (h, FRAME_TIME, late);
+  fail_unless (rest >= 0 && rest < late);
+  /* has no more to do with it */
+  fail_unless (lateness_upstream (h, 1000 * FRAME_TIME, late) == late);
+  fail_unless (lateness_upstream (h, 1000 * FRAME_TIME, -late) == -late);
+  gst_harness_set (h, "condinstseg", "qos", FALSE, NULL);
+  fail_unless (lateness_upstream (h, FRAME_TIME, late) == late);
   gst_harness_teardown (h);
 }
 
@@ -1499,7 +1528,7 @@ condinstseg_suite (void)
   tc = tcase_create ("time");
   suite_add_tcase (s, tc);
   tcase_add_test (tc, test_late_frames_pass);
-  tcase_add_test (tc, test_qos_event_goes_upstream);
+  tcase_add_test (tc, test_qos_upstream);
   tcase_add_test (tc, test_latency);
 
   tc = tcase_create ("streams");
