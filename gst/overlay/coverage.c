@@ -40,11 +40,10 @@ guint8 *
 scratch_get (Scratch * scratch, gsize size)
 {
   if (size > scratch->size) {
-    gsize grown = MAX (size + 64, scratch->size + scratch->size / 2);
-
+    /* with room for an object that comes nearer */
+    scratch->size = size + size / 2;
     g_free (scratch->data);
-    scratch->data = g_malloc (grown);
-    scratch->size = grown - 32;
+    scratch->data = g_malloc (scratch->size + 32);
   }
   return (guint8 *) (((guintptr) scratch->data + 31) & ~(guintptr) 31);
 }

@@ -26,7 +26,7 @@
 
 /* All pixels as 8-bit RGBA, rows of 4 * width bytes, by the textbook's
  * formulas; chroma is repeated. */
-static guint8 *
+G_GNUC_UNUSED static guint8 *
 to_rgba (GstBuffer * buffer, GstVideoInfo * info)
 {
   guint8 *pixels = g_malloc (4 * info->width * info->height), *p = pixels;
@@ -173,7 +173,7 @@ make_mask (GstInstanceMask * mask, const Ellipse * e, gdouble step, guint id,
       mask->grid_offset + mask->grid_stride * mask->grid_height);
 }
 
-static GstInstanceMaskMeta *
+G_GNUC_UNUSED static GstInstanceMaskMeta *
 add_meta (GstBuffer * buffer, const GstVideoInfo * info)
 {
   return gst_buffer_add_instance_mask_meta (buffer, "test", info->width,
@@ -243,7 +243,7 @@ count_warnings (GstBus * bus, const gchar * expected)
 }
 
 /* The frame after maskoverlay, as RGBA */
-static guint8 *
+G_GNUC_UNUSED static guint8 *
 run (const gchar * properties, GstVideoInfo * info, GstBuffer * buffer)
 {
   GstHarness *h = make_harness (properties, info);
@@ -255,7 +255,7 @@ run (const gchar * properties, GstVideoInfo * info, GstBuffer * buffer)
   return pixels;
 }
 
-static const guint8 *
+G_GNUC_UNUSED static const guint8 *
 pixel (const guint8 * rgba, const GstVideoInfo * info, gint x, gint y)
 {
   return rgba + 4 * (y * info->width + x);
@@ -278,7 +278,7 @@ is_near (const guint8 * p, guint32 rgb, gint tolerance)
 } G_STMT_END
 
 /* The luma that videoconvert gives @rgb in full range, as grey */
-static guint32
+G_GNUC_UNUSED static guint32
 to_grey (guint32 rgb)
 {
   guint y = (guint) (0.299 * (rgb >> 16 & 0xff) + 0.587 * (rgb >> 8 & 0xff)
