@@ -387,38 +387,37 @@ is_free (const Rectangle * placed, guint n, const Rectangle * r)
   return TRUE;
 }
 
-/* On top of the box, else inside it, else under it: the first place that is in
- * the frame and not taken by another label */
+/* On top of the box, else inside it, ever lower, else under it: the first place
+ * in the frame that no other label takes, or the first one if all are taken */
 static Rectangle
 place_label (const GstMaskDraw * draw, const Object * object,
     const Label * label, const Rectangle * placed, guint n_placed)
 {
   gint width = draw->canvas.width, height = draw->canvas.height;
   gint x = CLAMP (object->x0, 0, MAX (width - label->width, 0));
-  gint rows[3], i;
-  Rectangle r, best = { 0, };
-  gboolean found = FALSE;
+  gint top = MAX (object->y0, 0), y = top - label->height, i;
+  Rectangle r, best;
 
   x -= x % draw->canvas.grain;
-  rows[0] = object->y0 - label->height;
-  rows[1] = MAX (object->y0, 0);
-  rows[2] = object->y1;
-  for (i = 0; i < 3; i++) {
-    r = (Rectangle) { x, rows[i], x + label->width, rows[i] + label->height };
-    if (r.y0 < 0 || r.y1 > height)
-      continue;
-    if (is_free (placed, n_placed, &r))
+  best.x0 = x;
+  best.x1 = x + label->width;
+  best.y0 = y < 0 ? top : y;
+  best.y0 = CLAMP (best.y0, 0, MAX (height - label->height, 0));
+  best.y0 -= best.y0 % draw->canvas.grain;
+  best.y1 = best.y0 + label->height;
+
+  r = best;
+  for (i = 0; i < 10; i++) {
+    r.y0 = y;
+    r.y1 = y + label->height;
+    if (r.y0 >= 0 && r.y1 <= height && is_free (placed, n_placed, &r))
       return r;
-    if (!found)
-      best = r;
-    found = TRUE;
-  }
-  if (!found) {
-    best.x0 = x;
-    best.y0 = CLAMP (rows[0], 0, MAX (height - label->height, 0));
-    best.y0 -= best.y0 % draw->canvas.grain;
-    best.x1 = x + label->width;
-    best.y1 = best.y0 + label->height;
+    if (y >= object->y1)
+      break;
+    y += label->height;
+    /* inside at least once, and not half out */
+    if (y > top && y + label->height > object->y1)
+      y = object->y1;
   }
   return best;
 }
