@@ -6,7 +6,7 @@
  */
 #include "condinstoptions.h"
 
-#define MAX_INPUT_SIZE 8192
+#define MAX_INPUT_SIZE 4096
 #define MAX_DETECTIONS 1000
 #define MAX_THREADS 1024
 

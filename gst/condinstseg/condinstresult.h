@@ -18,7 +18,7 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint width, height;          /* of the frame */
-  GArray *instances;            /* of GstInstanceMask; their grids are `grids` */
+  GArray *instances;            /* of GstInstanceMask; all use `grids` */
   GBytes *grids;                /* all masks of the frame; NULL if none */
 } CondInstResult;
 

@@ -101,6 +101,7 @@ struct _GstCondInstSeg
   gboolean configured;          /* there are caps: `info` and `format` */
   GstVideoInfo info;
   CiImageFormat format;
+  CiImageFormat refused;        /* what an error was posted about already */
 
   /* the last inferred frame */
   gboolean have_result;
@@ -500,7 +501,12 @@ gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
         "frames of %dx%d", ci_model_get_name (self->model), format.width,
         format.height);
 
-    post_error (self, error, what);
+    /* sources try more than once */
+    if (memcmp (&format, &self->refused, sizeof (format)) == 0)
+      g_error_free (error);
+    else
+      post_error (self, error, what);
+    self->refused = format;
     return FALSE;
   }
   self->info = info;
@@ -611,6 +617,7 @@ gst_cond_inst_seg_stop (GstBaseTransform * trans)
 
   self->have_result = FALSE;
   self->configured = FALSE;
+  memset (&self->refused, 0, sizeof (self->refused));
   g_clear_pointer (&self->source, g_free);
   g_clear_pointer (&self->classes, g_free);
   g_clear_pointer (&self->quarks, g_free);

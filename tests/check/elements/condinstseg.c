@@ -1098,6 +1098,32 @@ GST_START_TEST (test_caps)
 
 GST_END_TEST;
 
+GST_START_TEST (test_huge_frames)
+{
+  GstHarness *h = gst_harness_new_parse (SEG);
+  GstElement *seg = gst_harness_find_element (h, "condinstseg");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_GRAY8, 32767, 2);
+  GstBus *bus = add_bus (seg);
+
+  set_caps (h, &info);
+  for (guint i = 0; i < 3; i++)
+    fail_unless_equals_int (gst_harness_push (h, make_frame (&info, i)),
+        GST_FLOW_NOT_NEGOTIATED);
+  /* once, though it was tried three times */
+  assert_message (bus, GST_MESSAGE_ERROR, GST_STREAM_ERROR,
+      GST_STREAM_ERROR_FORMAT, "32767x2", "condinst-light", NULL);
+  fail_unless (gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR) == NULL);
+
+  info = make_info (GST_VIDEO_FORMAT_GRAY8, 16384, 2);
+  set_caps (h, &info);
+  gst_buffer_unref (push (h, &info, 0));
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
 /* ---- model, labels, settings ------------------------------------------- */
 
 GST_START_TEST (test_missing_model)
@@ -1541,6 +1567,7 @@ condinstseg_suite (void)
   tcase_add_test (tc, test_two_threads);
   tcase_add_test (tc, test_caps);
   tcase_add_test (tc, test_short_buffer);
+  tcase_add_test (tc, test_huge_frames);
 
   tc = tcase_create ("models");
   suite_add_tcase (s, tc);

@@ -46,7 +46,7 @@ GST_START_TEST (test_no_leaks)
       "video/x-raw,format=I420,width=160,height=120 ! tee name=t "
       "t. ! queue ! condinstseg model-file=" MODEL " input-width=128 "
       "input-height=96 score-threshold=0 attach-roi-meta=true "
-      "inference-interval=2 post-messages=true ! fakesink "
+      "inference-interval=2 post-messages=true ! maskoverlay ! fakesink "
       "t. ! queue ! fakesink", NULL);
   GstBus *bus = gst_element_get_bus (pipeline);
   GstMessage *message;
