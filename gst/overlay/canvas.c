@@ -72,13 +72,32 @@ repeat_2 (guint8 * restrict dst, const guint8 * restrict src, gint n)
     out[i] = src[i] * 0x0101;
 }
 
-static void
+MULTIVERSION static void
 repeat_3 (guint8 * restrict dst, const guint8 * restrict src, gint n)
 {
   gint i;
 
   for (i = 0; i < n; i++)
     dst[3 * i] = dst[3 * i + 1] = dst[3 * i + 2] = src[i];
+}
+
+/* Packed 4:2:2: the coverage of two pixels each, and their mean between them
+ * (@luma_first: Y at even bytes) */
+MULTIVERSION static void
+expand_422 (guint8 * restrict dst, const guint8 * restrict src, gint n,
+    gint luma_first)
+{
+  const Pair *pairs = (const Pair *) src;
+  Quad *out = (Quad *) dst;
+  gint luma = luma_first == (G_BYTE_ORDER == G_LITTLE_ENDIAN) ? 0 : 8;
+  gint chroma = 8 - luma, i;
+
+  for (i = 0; i < n; i++) {
+    guint32 a = pairs[i] & 0xff, b = pairs[i] >> 8;
+    guint32 mean = (a + b + 1) >> 1;
+
+    out[i] = (a | b << 16) << luma | (mean | mean << 16) << chroma;
+  }
 }
 
 MULTIVERSION static void
@@ -159,7 +178,8 @@ init_colorimetry (Canvas * canvas, const GstVideoInfo * info)
   if (GST_VIDEO_INFO_IS_RGB (info)) {
     m[0][0] = m[1][1] = m[2][2] = 1;
   } else {
-    if (!gst_video_color_matrix_get_Kr_Kb (info->colorimetry.matrix, &kr, &kb)) {
+    if (!gst_video_color_matrix_get_Kr_Kb (info->colorimetry.matrix, &kr,
+            &kb)) {
       kr = 0.299;
       kb = 0.114;
     }
@@ -176,7 +196,7 @@ init_colorimetry (Canvas * canvas, const GstVideoInfo * info)
   }
   for (i = 0; i < 3; i++) {
     /* of formats with one component, only the first is known and needed */
-    gboolean known = i < (gint) GST_VIDEO_FORMAT_INFO_N_COMPONENTS (info->finfo);
+    gboolean known = i < (gint) GST_VIDEO_INFO_N_COMPONENTS (info);
 
     for (j = 0; j < 3; j++)
       canvas->matrix[i][j] = known ? m[i][j] * scale[i] / 255 : 0;
@@ -267,7 +287,7 @@ static const guint8 *
 expand (const CanvasPlane * plane, const guint8 * a, const guint8 * b, gint n,
     guint components, guint8 * out)
 {
-  gint i, k;
+  gint k;
 
   if (plane->width == 1 && plane->height == 1) {
     guint8 used[4];
@@ -295,14 +315,7 @@ expand (const CanvasPlane * plane, const guint8 * a, const guint8 * b, gint n,
   } else if (plane->bytes == 2) {
     average_pairs_twice (out, a, b, n);
   } else {
-    /* packed 4:2:2 */
-    for (i = 0; i < n; i++) {
-      guint8 mean = (a[2 * i] + a[2 * i + 1] + 1) >> 1;
-
-      for (k = 0; k < 4; k++)
-        out[4 * i + k] = plane->pixel[k] < 0 ? mean :
-            a[2 * i + plane->pixel[k]];
-    }
+    expand_422 (out, a, n, plane->pixel[0] == 0);
   }
   return out;
 }

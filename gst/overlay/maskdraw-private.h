@@ -118,7 +118,7 @@ typedef struct
   gint width, height;
   gint n_planes;
   gboolean has_alpha;
-  gint grain;                   /* pixels that share chroma, in a row or column */
+  gint grain;                   /* pixels in a row that share chroma */
   CanvasPlane planes[GST_VIDEO_MAX_PLANES];
   /* 8-bit RGB -> components */
   gfloat matrix[3][3], offset[3];

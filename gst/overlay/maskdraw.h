@@ -123,9 +123,9 @@ gboolean gst_mask_draw_needed (const GstMaskDrawOptions * options,
 
 /**
  * Colours for GstMaskDrawOptions.palette: @spec is the name of a palette
- * ("default", "tableau", "pastel", "colorblind") or a list of colours, "#RRGGBB" or
- * "RRGGBB" separated by commas, semicolons or blanks. Returns a new array of
- * @n_colors 0xRRGGBB, free with g_free(), or NULL and @error
+ * ("default", "tableau", "pastel", "colorblind") or a list of colours,
+ * "#RRGGBB" or "RRGGBB" separated by commas, semicolons or blanks. Returns a
+ * new array of @n_colors 0xRRGGBB, free with g_free(), or NULL and @error
  * (GST_CORE_ERROR_FAILED) naming what is wrong. NULL = "default".
  */
 guint32 *gst_mask_palette_parse (const gchar * spec, guint * n_colors,
