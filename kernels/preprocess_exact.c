@@ -5,8 +5,8 @@
  * the first-level cache: fetch bytes -> 8-bit RGB as integers -> horizontal
  * pass -> ring of resized 8-bit rows; the vertical pass reads the ring. Inside
  * a block the vector lanes are rows, so that a horizontal tap is one vector
- * times one scalar. No lane is ever shuffled: a lane loads four neighbouring
- * bytes of its row as one word, and shifts take it apart and put it together.
+ * times one scalar. A lane holds four neighbouring bytes of its row in a word,
+ * which shifts take apart and put together; only such words are transposed.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -22,6 +22,10 @@
 
 /* Outputs of one horizontal tile. */
 #define TILE 32
+
+/* Bit position of byte @i of a word in memory. */
+#define SHIFT_OF_BYTE(i) \
+    (8 * (G_BYTE_ORDER == G_LITTLE_ENDIAN ? (i) : 3 - (i)))
 
 #define WEIGHT_BITS 22
 #define MATRIX_BITS 20
@@ -327,8 +331,7 @@ load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
         scratch->chroma2);
     for (g = 0; g < n / 4; g++)
       convert_yuv (pre->exact.matrix, luma + g * 2, chroma + g / 2,
-          g % 2 * 16, chroma2 + g / 2, g % 2 * 16, 8,
-          tile + g * 4 * 3 * 2);
+          g % 2 * 16, chroma2 + g / 2, g % 2 * 16, 8, tile + g * 4 * 3 * 2);
   } else if (format == CI_PIXEL_GRAY8) {
     fetch (block->rows, BLOCK, width, x, 4, n / 4, scratch->luma);
     for (g = 0; g < n / 4; g++)
@@ -369,7 +372,8 @@ resize_columns (const CiExactTaps * taps, const Lanes * tile, gint base,
         for (i = 0; i < n; i++)
           acc[i] += src[i] * w[t];
       for (i = 0; i < n; i++)
-        out[i] |= (acc[i] + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS << (8 * k);
+        out[i] |= (acc[i] + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
+            << SHIFT_OF_BYTE (k);
     }
     for (i = 0; i < n; i++)
       *dst++ = out[i];
