@@ -246,7 +246,8 @@ typedef enum
 typedef struct
 {
   CiBackend backend;
-  CiPool *pool;                 /* borrowed; must outlive the plan; NULL = one thread */
+  CiPool *pool;                 /* borrowed; outlives the plan; NULL = one
+                                   thread */
   gint height, width;           /* of the input */
   gboolean keep_named;          /* keep every named value (for dumps) */
   gboolean no_fuse;             /* one step per node (for tests) */

@@ -93,7 +93,7 @@ typedef struct
   gboolean keep_tensors;        /* named tensors stay readable (dump) */
 } CiSessionOptions;
 
-/** Defaults: CPU, all cores, the model's sizes, exact resize, masks in boxes. */
+/** CPU, all cores, the model's sizes, exact resize, masks in boxes. */
 #define CI_SESSION_OPTIONS_INIT { CI_BACKEND_CPU }
 
 /**
@@ -107,7 +107,8 @@ typedef struct
   gfloat score;
   gint class_id;
   gint grid_width, grid_height;
-  const guint8 *grid;           /* probability * 255, dense rows; NULL: boxes only */
+  const guint8 *grid;           /* probability * 255, dense rows; NULL: no
+                                   mask */
   gfloat offset_x, offset_y, scale_x, scale_y;
   gint detection;               /* its index in the plan's detections */
 } CiInstance;

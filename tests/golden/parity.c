@@ -365,8 +365,8 @@ pick (CiGraph * graph, CiValue src, gint first, gint count, gint stride)
 static void
 run_select (const gchar * name, CiBackend backend)
 {
-  g_autofree gchar *path = g_strdup_printf (GOLDEN "units/select_%s.safetensors",
-      name);
+  g_autofree gchar *path =
+      g_strdup_printf (GOLDEN "units/select_%s.safetensors", name);
   CiSafetensors *file = open_golden (path);
   CiTensor first = get (file, "in.0.logits"), scores = get (file,
       "out.scores");
