@@ -387,6 +387,9 @@ is_free (const Rectangle * placed, guint n, const Rectangle * r)
   return TRUE;
 }
 
+/* Labels that a new one must not cover; in a crowd it cannot be helped. */
+#define MAX_AVOIDED 256
+
 /* On top of the box, else inside it, ever lower, else under it: the first place
  * in the frame that no other label takes, or the first one if all are taken */
 static Rectangle
@@ -466,7 +469,8 @@ draw_labels (GstMaskDraw * draw, const GstMaskDrawOptions * options,
     label = label_cache_get (draw->labels, text);
     if (label == NULL)
       continue;
-    placed[n_placed] = place_label (draw, object, label, placed, n_placed);
+    placed[n_placed] = place_label (draw, object, label, placed,
+        MIN (n_placed, MAX_AVOIDED));
     draw_label (draw, options, object, label, &placed[n_placed]);
     n_placed++;
   }
