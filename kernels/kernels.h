@@ -276,8 +276,10 @@ typedef struct
 } CiDetections;
 
 /** One soft grid: @width x @height probabilities of mask cells
- * [@x, @x + @width) x [@y, @y + @height) at out_stride. The values are held as
- * floats; to 8 bits they go by ci_mask_quantise(). */
+ * [@x, @x + @width) x [@y, @y + @height) at out_stride. Cell i lies at pixel
+ * i * out_stride + out_stride / 2 of the input; cell -1 repeats the first one,
+ * so that a whole map reaches the input's edge. The values are held as floats;
+ * to 8 bits they go by ci_mask_quantise(). */
 typedef struct
 {
   gint x, y, width, height;

@@ -28,7 +28,8 @@ typedef struct
 } Taps;
 
 static void
-make_taps (Taps * taps, gint n_out, gint n_resized, gint n_cells, gint stride)
+make_taps (Taps * taps, gint n_out, gint n_resized, gint first_cell,
+    gint n_cells, gint stride)
 {
   gfloat scale = (gfloat) n_resized / n_out;
 
@@ -39,7 +40,8 @@ make_taps (Taps * taps, gint n_out, gint n_resized, gint n_cells, gint stride)
 
     for (gint k = 0; k < 2; k++) {
       gint i = k ? MIN (i0 + 1, n_resized - 1) : i0;
-      gint u = MAX (i - stride / 2, 0), c = MIN (u / stride, n_cells - 1);
+      gint u = MAX (i - stride / 2, 0);
+      gint c = MIN (u / stride - first_cell, n_cells - 1);
       gfloat b = (gfloat) (u % stride) / stride, w = k ? a : 1.0f - a;
 
       taps[o].cell[2 * k] = c;
@@ -59,8 +61,9 @@ ci_mask_paste (const CiMaskGrid * grid, gint out_stride, gint resized_width,
   g_autofree Taps *ys = g_new (Taps, frame_height);
   g_autofree gfloat *row = g_new (gfloat, grid->width);
 
-  make_taps (xs, frame_width, resized_width, grid->width, out_stride);
-  make_taps (ys, frame_height, resized_height, grid->height, out_stride);
+  make_taps (xs, frame_width, resized_width, grid->x, grid->width, out_stride);
+  make_taps (ys, frame_height, resized_height, grid->y, grid->height,
+      out_stride);
   for (gint y = 0; y < frame_height; y++) {
     memset (row, 0, grid->width * sizeof (gfloat));
     for (gint k = 0; k < 4; k++) {

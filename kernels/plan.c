@@ -7,6 +7,7 @@
 
 #define ALIGNMENT 64
 #define MAX_SIDE 16384
+#define LARGE_BYTES (64 << 20)
 
 guint64
 ci_weights_new_id (void)
@@ -18,12 +19,27 @@ ci_weights_new_id (void)
 
 /* ---- memory ----------------------------------------------------------- */
 
+/* What the system could still give without killing somebody, or G_MAXSIZE if
+ * it does not say. posix_memalign() alone promises more than there is. */
+static gsize
+available_bytes (void)
+{
+  g_autofree gchar *text = NULL;
+  const gchar *line;
+
+  if (!g_file_get_contents ("/proc/meminfo", &text, NULL, NULL)
+      || !(line = strstr (text, "MemAvailable:")))
+    return G_MAXSIZE;
+  return g_ascii_strtoull (line + strlen ("MemAvailable:"), NULL, 10) * 1024;
+}
+
 gpointer
 ci_aligned_alloc0 (gsize n_bytes, GError ** error)
 {
   gpointer p = NULL;
 
-  if (posix_memalign (&p, ALIGNMENT, MAX (n_bytes, 1))) {
+  if ((n_bytes >= LARGE_BYTES && n_bytes > available_bytes ())
+      || posix_memalign (&p, ALIGNMENT, MAX (n_bytes, 1))) {
     g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
         "out of memory: a buffer of %" G_GSIZE_FORMAT " bytes", n_bytes);
     return NULL;
@@ -410,7 +426,7 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
         const gint *in = hw + 2 * node->srcs[0];
         gsize f = node->mask.stride / node->mask.out_stride;
 
-        buffer->grid_size = in[0] * f * in[1] * f;
+        buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
         buffer->grids = ci_plan_alloc (plan, capacity * sizeof (CiMaskGrid),
             error);
         if (!buffer->grids || !(buffer->prob = ci_plan_alloc (plan, capacity

@@ -399,11 +399,10 @@ run_mask_head (CiPlan * plan, CiStep * step, GError ** error)
       }
     /* the whole map, also where only the box is asked for */
     out->grids[n] = (CiMaskGrid) {
-    0, 0, src->w * f, src->h * f, prob};
-    for (gint y = 0; y < src->h * f; y++)
-      for (gint x = 0; x < src->w * f; x++)
-        prob[y * src->w * f + x] = sigmoid (aligned_sample (logits, src->h,
-                src->w, f, y, x));
+    -1, -1, src->w * f + 1, src->h * f + 1, prob};
+    for (gint y = -1; y < src->h * f; y++)
+      for (gint x = -1; x < src->w * f; x++)
+        *prob++ = sigmoid (aligned_sample (logits, src->h, src->w, f, y, x));
   }
   return TRUE;
 }

@@ -237,8 +237,8 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   if (!format && !(format = new_format (session, image, error)))
     return FALSE;
 
-  needed = (gsize) session->capacity * (format->sized->width / stride)
-      * (format->sized->height / stride);
+  needed = (gsize) session->capacity * (format->sized->width / stride + 1)
+      * (format->sized->height / stride + 1);
   if (needed > session->grids_size) {
     guint8 *grids = g_try_realloc (session->grids, needed);
 

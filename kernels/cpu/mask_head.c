@@ -266,12 +266,13 @@ enlarge (const MaskHead * m, const gfloat * logits, const CiMaskGrid * grid,
   }
 }
 
-/* Mask cells, at out_stride, of [@lo, @hi] pixels and @margin around it. */
+/* Mask cells, at out_stride, of [@lo, @hi] pixels and @margin around it. Cell
+ * -1 repeats the first one, whose centre is not the map's very edge. */
 static void
 cell_range (gfloat lo, gfloat hi, gint margin, gint stride, gint n,
     gint * first, gint * count)
 {
-  gint a = floorf (CLAMP ((lo - margin) / stride, 0.0f, (gfloat) n));
+  gint a = floorf (CLAMP ((lo - margin) / stride, -1.0f, (gfloat) n));
   gint b = ceilf (CLAMP ((hi + margin) / stride, 0.0f, (gfloat) n));
 
   *first = a;
@@ -296,7 +297,7 @@ mask_head_task (gpointer data, gint task, gint n_tasks)
     gint x0, x1, y0, y1;
 
     *grid = (CiMaskGrid) {
-    0, 0, src->w * f, src->h * f, prob};
+    -1, -1, src->w * f + 1, src->h * f + 1, prob};
     if (!mask->full_map) {
       cell_range (box[0], box[2], mask->stride, mask->out_stride, src->w * f,
           &grid->x, &grid->width);
@@ -360,7 +361,8 @@ ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step, GError ** error)
   m->rows = ci_plan_map (plan, node->srcs[2]);
   m->out = &plan->buffers[step->value];
   m->pitch = (src->w + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK;
-  m->scratch_floats = (gsize) (src->h + 1 + f) * m->pitch;
+  /* logits, a row of them, an enlarged row from cell -1 on */
+  m->scratch_floats = (gsize) (src->h + 1 + f) * m->pitch + CI_BLOCK;
   return (m->planes = ci_aligned_alloc0 ((gsize) src->c * src->h * m->pitch
           * sizeof (gfloat), error))
       && (m->scratch = ci_aligned_alloc0 (m->scratch_floats

@@ -310,14 +310,14 @@ compare_masks (const gchar * what, CiPlan * ref, CiPlan * plan, gint index,
   if (!ci_plan_get_mask (ref, index, &x))
     return;
   fail_unless (ci_plan_get_mask (plan, index, &y));
-  fail_unless (y.x >= 0 && y.y >= 0 && y.x + y.width <= x.width
-      && y.y + y.height <= x.height, "%s: mask %d leaves the map", what,
+  fail_unless (y.x >= x.x && y.y >= x.y && y.x + y.width <= x.x + x.width
+      && y.y + y.height <= x.y + x.height, "%s: mask %d leaves the map", what,
       index);
   if (full)
     fail_unless (y.width == x.width && y.height == x.height);
   for (gint r = 0; r < y.height; r++)
     for (gint c = 0; c < y.width; c++) {
-      gfloat p = x.prob[(y.y + r) * x.width + y.x + c];
+      gfloat p = x.prob[(y.y - x.y + r) * x.width + y.x - x.x + c];
       gfloat q = y.prob[r * y.width + c];
 
       fail_unless (fabs (p - q) < 1e-4, "%s: mask %d (%d, %d): %g, reference "
