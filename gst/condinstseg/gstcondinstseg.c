@@ -51,6 +51,7 @@
  */
 #include <string.h>
 
+#include <gst/instancemask/instancemask.h>
 #include <gst/video/video.h>
 
 #include "models.h"
@@ -861,4 +862,6 @@ gst_cond_inst_seg_init (GstCondInstSeg * self)
   cond_inst_qos_reset (&self->qos);
   gst_base_transform_set_in_place (GST_BASE_TRANSFORM (self), TRUE);
   gst_base_transform_set_gap_aware (GST_BASE_TRANSFORM (self), TRUE);
+  /* croppers and flippers downstream would lose the masks */
+  gst_instance_mask_follow (GST_BASE_TRANSFORM_SRC_PAD (self));
 }

@@ -404,6 +404,50 @@ GST_START_TEST (test_colorimetry)
 
 GST_END_TEST;
 
+/* videocrop on its own would drop the metadata (GStreamer 1.22) */
+GST_START_TEST (test_objects_survive_a_crop)
+{
+  GstHarness *whole = gst_harness_new_parse (SEG);
+  GstHarness *cropped = gst_harness_new_parse (SEG
+      "! videocrop left=20 top=10");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 160, 120);
+  GstVideoInfo out = make_info (GST_VIDEO_FORMAT_I420, 140, 110);
+  GstInstanceMaskMeta *a, *b;
+  GstBuffer *x, *y;
+  guint found = 0;
+
+  set_caps (whole, &info);
+  set_caps (cropped, &info);
+  x = push (whole, &info, 0);
+  y = push (cropped, &info, 0);
+  a = get_meta (x, &info);
+  b = get_meta (y, &out);
+  fail_unless (count (y) >= 1);
+  for (guint i = 0; i < count (y); i++) {
+    const GstInstanceMask *q = gst_instance_mask_meta_get_instance (b, i);
+
+    for (guint k = 0; k < count (x); k++) {
+      const GstInstanceMask *p = gst_instance_mask_meta_get_instance (a, k);
+
+      if (p->id != q->id)
+        continue;
+      found++;
+      assert_equals_float (q->x0, MAX (p->x0 - 20, 0));
+      assert_equals_float (q->y0, MAX (p->y0 - 10, 0));
+      assert_equals_float (q->offset_x, p->offset_x - 20);
+      assert_equals_float (q->offset_y, p->offset_y - 10);
+    }
+  }
+  fail_unless_equals_int (found, count (y));
+  gst_buffer_unref (x);
+  gst_buffer_unref (y);
+  gst_harness_teardown (whole);
+  gst_harness_teardown (cropped);
+}
+
+GST_END_TEST;
+
+
 GST_START_TEST (test_tiny_and_thin_frames)
 {
   static const gint sizes[][2] = { {1, 1}, {1, 200}, {300, 1}, {2, 3} };
@@ -1533,6 +1577,7 @@ condinstseg_suite (void)
   tcase_add_loop_test (tc, test_attaches_instances, 0, G_N_ELEMENTS (formats));
   tcase_add_loop_test (tc, test_tiny_and_thin_frames, 0,
       G_N_ELEMENTS (formats));
+  tcase_add_test (tc, test_objects_survive_a_crop);
   tcase_add_test (tc, test_leaves_buffer_alone);
   tcase_add_test (tc, test_shares_memory_of_shared_buffer);
   tcase_add_test (tc, test_read_only_memory);
