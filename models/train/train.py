@@ -9,7 +9,6 @@ import copy
 import datetime
 import math
 import pathlib
-import random
 import time
 
 import torch
@@ -136,7 +135,6 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
 
-    random.seed(args.seed)
     torch.manual_seed(args.seed)
     torch.set_flush_denormal(True)
     torch.backends.cudnn.benchmark = True
@@ -170,9 +168,6 @@ def main():
             collate_fn=collate, drop_last=True)
         began, sums, steps = time.monotonic(), {}, 0
         for batch in loader:
-            progress = schedule.progress(step)
-            if progress >= 1:
-                break
             set_learning_rate(optimiser, step, progress)
             losses = train_step(model, optimiser,
                                 to_device(batch, args.device))
@@ -180,11 +175,14 @@ def main():
             average.update(model, step)
             for key, value in losses.items():
                 sums[key] = sums.get(key, 0.0) + value
+            progress = schedule.progress(step)
+            if progress >= 1:
+                break
         save(checkpoint, model, average, optimiser, step, seen, progress)
         rate = steps * args.batch / (time.monotonic() - began)
         print(f"step {step}  pictures {seen}  progress {progress:.3f}"
               f"  size {size}  {rate:.1f}/s  "
-              + "  ".join(f"{k} {v / max(steps, 1):.3f}"
+              + "  ".join(f"{k} {v / steps:.3f}"
                           for k, v in sums.items()), flush=True)
 
 
