@@ -445,6 +445,17 @@ build_for_camera (Annotate * self)
 
 /* ---- running ----------------------------------------------------------- */
 
+/* The kind of element that posted @message, as users know it. */
+static const gchar *
+source_name (GstMessage * message)
+{
+  GstObject *source = GST_MESSAGE_SRC (message);
+  GstElementFactory *factory = GST_IS_ELEMENT (source)
+      ? gst_element_get_factory (GST_ELEMENT (source)) : NULL;
+
+  return GST_OBJECT_NAME (factory ? GST_OBJECT (factory) : source);
+}
+
 static void
 report_error (Annotate * self, GstMessage * message)
 {
@@ -455,8 +466,8 @@ report_error (Annotate * self, GstMessage * message)
   gst_message_parse_error (message, &error, &debug);
   /* The last line says why; those before are places in the source. */
   detail = debug ? strrchr (debug, '\n') : NULL;
-  fail (self, "%s: %s%s%s", GST_OBJECT_NAME (GST_MESSAGE_SRC (message)),
-      error->message, detail ? "\n  " : "", detail ? detail + 1 : "");
+  fail (self, "%s: %s%s%s", source_name (message), error->message,
+      detail ? "\n  " : "", detail ? detail + 1 : "");
 }
 
 static gboolean
@@ -485,8 +496,7 @@ on_message (GstBus * bus, GstMessage * message, gpointer data)
 
       gst_message_parse_warning (message, &error, NULL);
       end_line (self);
-      g_printerr ("%s: %s\n", GST_OBJECT_NAME (GST_MESSAGE_SRC (message)),
-          error->message);
+      g_printerr ("%s: %s\n", source_name (message), error->message);
       break;
     }
     default:
