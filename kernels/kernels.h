@@ -100,7 +100,7 @@ struct _CiWeights
 
 /** A fresh value for CiWeights.id. */
 guint64 ci_weights_new_id (void);
-/** Drops the packed copies cached under @id that no plan uses any more. */
+/** Drops the packed copies cached under @id; plans that use them keep them. */
 void ci_weights_forget (guint64 id);
 
 /* ---- threads --------------------------------------------------------- */
@@ -206,7 +206,6 @@ typedef struct
   gint channels;                /* hidden width, 8 */
   gint n_layers;                /* 3 */
   gboolean rel_coords;
-  gint n_levels;
   gfloat sizes_of_interest[8];  /* divisor of the coordinates, per level */
   gboolean full_map;            /* whole map, not only boxes and a margin */
 } CiMaskHeadParams;
@@ -286,8 +285,7 @@ typedef struct
   const gfloat *prob;
 } CiMaskGrid;
 
-/** Compiles @graph; @params of the run are given later. @weights must outlive
- * the plan. NULL and @error on a missing or mis-shaped tensor (named), an
+/** Compiles @graph. @weights must outlive the plan. NULL and @error on a missing or mis-shaped tensor (named), an
  * impossible size or a lack of memory. */
 CiPlan *ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
     const CiPlanOptions * options, GError ** error);

@@ -145,13 +145,20 @@ ci_plan_tensor (CiPlan * plan, const gchar * prefix, const gchar * suffix,
       g_free (dst);
       return NULL;
   }
+  for (gsize i = 0; i < n; i++)
+    if (!isfinite (dst[i])) {
+      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
+          "tensor \"%s\" %s should have finite values, but number %"
+          G_GSIZE_FORMAT " is %g", name, expected, i, dst[i]);
+      g_free (dst);
+      return NULL;
+    }
   return dst;
 }
 
-/* y = gamma * (x - mean) / sqrt (var + eps) + beta as scale and shift */
-static gboolean
-norm_scale_shift (CiPlan * plan, const gchar * name, gint64 c, gfloat * scale,
-    gfloat * shift, GError ** error)
+gboolean
+ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
+    gfloat * scale, gfloat * shift, GError ** error)
 {
   g_autofree gfloat *gamma = ci_plan_tensor (plan, name, ".weight", 1, &c,
       error);
@@ -167,6 +174,12 @@ norm_scale_shift (CiPlan * plan, const gchar * name, gint64 c, gfloat * scale,
   for (gint64 i = 0; i < c; i++) {
     gdouble s = gamma[i] / sqrt ((gdouble) var[i] + 1e-5);
 
+    if (var[i] < 0) {
+      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
+          "tensor \"%s.running_var\" should not be negative, but number %"
+          G_GINT64_FORMAT " is %g", name, i, var[i]);
+      return FALSE;
+    }
     scale[i] = s;
     shift[i] = beta[i] - mean[i] * s;
   }
@@ -196,7 +209,7 @@ ci_plan_fold_conv (CiPlan * plan, const CiNode * node, gfloat ** weight,
   shift = g_new0 (gfloat, c);
   for (gint64 o = 0; o < c; o++)
     scale[o] = 1.0f;
-  if (node->norm_name && !norm_scale_shift (plan, node->norm_name, c, scale,
+  if (node->norm_name && !ci_plan_batch_norm (plan, node->norm_name, c, scale,
           shift, error))
     return FALSE;
   if (node->scale_name) {
@@ -303,6 +316,7 @@ plan_memory (CiPlan * plan, GError ** error)
   g_autofree gint *last = g_new0 (gint, n);
   g_autofree Storage **of = g_new0 (Storage *, n);
   g_autoptr (GPtrArray) storages = g_ptr_array_new_with_free_func (g_free);
+  guint8 *arena;
 
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
@@ -344,12 +358,12 @@ plan_memory (CiPlan * plan, GError ** error)
   }
 
   plan->arena_bytes = place_storages (storages);
-  if (!(plan->arena = ci_plan_alloc (plan, plan->arena_bytes, error)))
+  if (!(arena = ci_plan_alloc (plan, plan->arena_bytes, error)))
     return FALSE;
   for (gint i = 0; i < n; i++)
     if (of[i])
       plan->buffers[i].map.data =
-          (gfloat *) ((guint8 *) plan->arena + of[i]->offset);
+          (gfloat *) (arena + of[i]->offset);
   return TRUE;
 }
 
@@ -492,8 +506,6 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
       : &ci_backend_cpu;
   plan->weights = weights;
   plan->pool = options->pool;
-  plan->height = options->height;
-  plan->width = options->width;
   plan->detections = plan->masks = CI_NO_VALUE;
   plan->extra = g_ptr_array_new_with_free_func (free);
   plan->names = g_ptr_array_new ();
@@ -507,17 +519,21 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   }
 
   hw = g_new0 (gint, 2 * n);
-  if (!ci_graph_infer (plan->graph, plan->height, plan->width, hw, error))
+  if (!ci_graph_infer (plan->graph, options->height, options->width, hw,
+          error))
     goto fail;
   if (!options->no_fuse)
     ci_graph_fuse (plan->graph, plan->keep);
   if (!make_buffers (plan, hw, error) || !make_steps (plan, error))
     goto fail;
 
-  for (gint i = 0; i < n; i++)
-    if (plan->keep[i])
-      g_ptr_array_add (plan->names, ci_graph_node (plan->graph,
-              i)->value_name);
+  for (gint i = 0; i < n; i++) {
+    const CiNode *node = ci_graph_node (plan->graph, i);
+
+    if (plan->keep[i] && (node->kind == CI_KIND_MAP
+            || node->kind == CI_KIND_ROWS))
+      g_ptr_array_add (plan->names, node->value_name);
+  }
   g_ptr_array_add (plan->names, NULL);
   return plan;
 

@@ -28,7 +28,7 @@ typedef struct
 
 typedef struct
 {
-  CiMap map;                    /* kind MAP; ROWS: capacity x 1 x channels */
+  CiMap map;                    /* kind MAP; ROWS: dense rows of c numbers */
   CiDetectionBuffer detections; /* kind DETECTIONS */
   CiMaskGrid *grids;            /* kind MASKS: capacity */
   gfloat *prob;                 /* kind MASKS: capacity x grid_size floats */
@@ -51,7 +51,6 @@ struct _CiStep
  * run, state and free_state). @begin and @end embrace each run. */
 typedef struct
 {
-  const gchar *name;
   gint block;
   gboolean (*prepare) (CiPlan * plan, CiStep * step, GError ** error);
   gint (*begin) (void);
@@ -67,13 +66,11 @@ struct _CiPlan
   const CiBackendFuncs *backend;
   const CiWeights *weights;
   CiPool *pool;
-  gint height, width;
   gfloat *input;                /* planar */
   CiBuffer *buffers;            /* one per node */
   gboolean *keep;               /* values that stay readable */
   CiStep *steps;
   gint n_steps;
-  gpointer arena;
   gsize arena_bytes;
   GPtrArray *extra;             /* other memory, freed with the plan */
   GPtrArray *names;
@@ -107,6 +104,11 @@ gpointer ci_aligned_alloc0 (gsize n_bytes, GError ** error);
  * caller frees it with g_free. */
 gfloat *ci_plan_tensor (CiPlan * plan, const gchar * prefix,
     const gchar * suffix, gint n_dims, const gint64 * dims, GError ** error);
+/* y = gamma * (x - mean) / sqrt (var + eps) + beta, of the tensors
+ * `@name.{weight,bias,running_mean,running_var}`, as @scale and @shift of @c
+ * channels. */
+gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
+    gfloat * scale, gfloat * shift, GError ** error);
 /* Weights (O x I/g x k x k) and bias (O) of a convolution with everything
  * folded that fusion gave it. */
 gboolean ci_plan_fold_conv (CiPlan * plan, const CiNode * node,

@@ -4,9 +4,10 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-/* How often a thread looks for work before it sleeps: some microseconds, less
- * than a layer takes, so that a decoder beside us loses nothing. */
+/* How often a thread looks for work before it sleeps: some ten microseconds,
+ * less than a layer takes, so that a decoder beside us loses nothing. */
 #define SPINS 1000
+#define MAX_THREADS 1024
 
 #if defined (__x86_64__)
 # define PAUSE() __builtin_ia32_pause ()
@@ -106,7 +107,8 @@ CiPool *
 ci_pool_new (gint n_threads)
 {
   CiPool *pool = g_new0 (CiPool, 1);
-  gint wanted = n_threads > 0 ? n_threads : n_usable_cpus ();
+  gint wanted = MIN (n_threads > 0 ? n_threads : n_usable_cpus (),
+      MAX_THREADS);
 
   g_mutex_init (&pool->lock);
   g_cond_init (&pool->wake);

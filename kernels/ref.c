@@ -456,4 +456,4 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   }
 }
 
-const CiBackendFuncs ci_backend_ref = { "ref", 1, prepare, NULL, NULL };
+const CiBackendFuncs ci_backend_ref = { 1, prepare, NULL, NULL };

@@ -27,7 +27,7 @@ typedef gint32 CiV8i __attribute__ ((vector_size (32), aligned (32)));
 # endif
 #endif
 
-#if defined (__x86_64__) && defined (__linux__) && !defined (CI_SANITIZED) \
+#if defined (__x86_64__) && defined (__GLIBC__) && !defined (CI_SANITIZED) \
     && defined (__GNUC__) && !defined (__clang__)
 /* A level, not a CPU's name: that would match this very model only. */
 # if __GNUC__ >= 12

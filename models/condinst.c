@@ -157,7 +157,7 @@ ci_condinst_build (const CiConfig * config, gint capacity, gboolean full_map,
   CiMaskHeadParams head = {
     config->fcos.strides[0], config->condinst.mask_out_stride,
     config->condinst.head_channels, config->condinst.head_num_layers,
-    config->condinst.rel_coords, n, {0}, full_map
+    config->condinst.rel_coords, {0}, full_map
   };
 
   for (gint i = 0; i < n; i++)

@@ -112,9 +112,9 @@ read_int (const Section * s, const gchar * key, gint fallback, gint min,
 }
 
 /* One number of @s' key @key; @node is the value or an element of it. */
-static gfloat
+static gdouble
 check_float (const Section * s, const gchar * key, JsonNode * node,
-    gfloat fallback, gdouble min, gdouble max)
+    gdouble fallback, gdouble min, gdouble max)
 {
   gdouble value = holds_number (node) ? json_node_get_double (node) : 0;
 
@@ -128,8 +128,8 @@ check_float (const Section * s, const gchar * key, JsonNode * node,
   return value;
 }
 
-static gfloat
-read_float (const Section * s, const gchar * key, gfloat fallback,
+static gdouble
+read_float (const Section * s, const gchar * key, gdouble fallback,
     gdouble min, gdouble max)
 {
   JsonNode *node = get (s, key);
@@ -394,7 +394,7 @@ read_inference (const Section * root, CiConfig * config)
   config->inference.inference_threshold =
       read_float (&s, "inference_threshold", 0.05f, 0, 1);
   config->inference.nms_threshold =
-      read_float (&s, "nms_threshold", 0.6f, 0, 1);
+      read_float (&s, "nms_threshold", 0.6, 0, 1);
   config->inference.pre_nms_top_k =
       read_int (&s, "pre_nms_top_k", 1000, 1, 5000);
   config->inference.post_nms_top_k =

@@ -80,7 +80,7 @@ typedef struct
   struct
   {
     gfloat inference_threshold; /* on cls * ctr */
-    gfloat nms_threshold;
+    gdouble nms_threshold;
     gint pre_nms_top_k, post_nms_top_k;
     gfloat score_threshold;     /* for display, on sqrt (cls * ctr) */
   } inference;
@@ -98,8 +98,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiConfig, ci_config_free)
 /** The same as JSON; free with g_free. parse (to_json (c)) gives c. */
 gchar *ci_config_to_json (const CiConfig * config);
 
-/** Channels of a 3-layer dynamic head's parameter vector: weights, then
- * biases. */
+/** Length of the dynamic head's parameter vector: weights, then biases. */
 gint ci_config_n_parameters (const CiConfig * config);
 
 /* model.c, for session.c */

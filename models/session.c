@@ -12,6 +12,9 @@
  * finds them all again. */
 #define MAX_FORMATS 4
 
+#define MAX_SIZE 16384
+#define MAX_DETECTIONS 10000
+
 typedef struct
 {
   gint refs;
@@ -38,6 +41,7 @@ struct _CiSession
 
   GPtrArray *formats;           /* Format, most recently used last */
   Format *current;
+  gboolean has_run;             /* since it became the current one */
   gint64 preprocess_ns;
 
   CiInstance *instances;        /* capacity */
@@ -72,6 +76,16 @@ check_options (const CiSessionOptions * o, GError ** error)
         "negative option: threads %d, min-size %d, max-size %d, input %dx%d, "
         "max-detections %d", o->threads, o->min_size, o->max_size,
         o->input_width, o->input_height, o->max_detections);
+    return FALSE;
+  }
+  if (MAX (o->min_size, o->max_size) > MAX_SIZE
+      || MAX (o->input_width, o->input_height) > MAX_SIZE
+      || o->max_detections > MAX_DETECTIONS) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "min-size %d, max-size %d and input %dx%d can be at most %d, "
+        "max-detections %d at most %d", o->min_size, o->max_size,
+        o->input_width, o->input_height, MAX_SIZE, o->max_detections,
+        MAX_DETECTIONS);
     return FALSE;
   }
   if (!o->input_width != !o->input_height) {
@@ -145,8 +159,11 @@ choose_size (const CiSession * session, const CiImageFormat * image,
     gint min_size = o->min_size ? o->min_size : session->config->input.min_size;
     gint max_size = o->max_size ? o->max_size : session->config->input.max_size;
 
-    ci_resize_shortest_edge (image->width, image->height, min_size,
-        MAX (min_size, max_size), &out->resized_width, &out->resized_height);
+    /* a larger short side lifts the model's limit, never the user's */
+    if (!o->max_size)
+      max_size = MAX (min_size, max_size);
+    ci_resize_shortest_edge (image->width, image->height, min_size, max_size,
+        &out->resized_width, &out->resized_height);
   }
   /* a frame of extreme shape keeps a pixel */
   out->resized_width = MAX (out->resized_width, 1);
@@ -253,6 +270,7 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   }
   g_ptr_array_add (formats, format);
   session->current = format;
+  session->has_run = FALSE;
   session->n_instances = 0;
   if (formats->len > MAX_FORMATS)
     g_ptr_array_remove_index (formats, 0);
@@ -281,6 +299,7 @@ collect_instances (CiSession * session)
   gfloat sx = (gdouble) w / format->pre_options.resized_width;
   gfloat sy = (gdouble) h / format->pre_options.resized_height;
   gint stride = session->config->condinst.mask_out_stride;
+  gfloat half = stride / 2.0f - stride / 2;     /* of an odd stride */
   guint8 *grid = session->grids;
   CiDetections d;
 
@@ -310,8 +329,8 @@ collect_instances (CiSession * session)
        * pixel centres at .5 */
       out->scale_x = stride * sx;
       out->scale_y = stride * sy;
-      out->offset_x = (stride * mask.x + 0.5f) * sx;
-      out->offset_y = (stride * mask.y + 0.5f) * sy;
+      out->offset_x = (stride * mask.x + 0.5f - half) * sx;
+      out->offset_y = (stride * mask.y + 0.5f - half) * sy;
       grid += n;
     }
     session->n_instances++;
@@ -343,6 +362,7 @@ ci_session_run (CiSession * session, const CiImage * image,
   if (!ci_plan_run (format->sized->plan, params, error))
     return FALSE;
   collect_instances (session);
+  session->has_run = TRUE;
   *instances = session->instances;
   *n = session->n_instances;
   return TRUE;
@@ -360,7 +380,7 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
         "exact masks need a session with full_map");
     return FALSE;
   }
-  if (!format || !ci_plan_get_mask (format->sized->plan, instance->detection,
+  if (!session->has_run || !ci_plan_get_mask (format->sized->plan, instance->detection,
           &grid)) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "no mask of detection %d", instance->detection);
@@ -502,7 +522,7 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
   gboolean ok;
 
   if (!session->options.keep_tensors || !session->options.full_map
-      || !session->current) {
+      || !session->has_run) {
     g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "a dump needs a session with keep_tensors and full_map that has run");
     return FALSE;
@@ -519,7 +539,8 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
       CI_DTYPE_U8, 3, {pre->resized_height, pre->resized_width, 3}};
     t.data = g_memdup2 (ci_preprocess_get_resized (session->current->pre),
         ci_tensor_n_elements (&t));
-    dump_take (&dump, "input.resized_u8", &t);
+    if (t.data)
+      dump_take (&dump, "input.resized_u8", &t);
   }
   dump_detections (session, &dump);
   ok = dump_masks (session, &dump, error)

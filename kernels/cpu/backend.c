@@ -32,6 +32,6 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   g_return_val_if_reached (FALSE);
 }
 
-const CiBackendFuncs ci_backend_cpu = { "cpu", CI_BLOCK, prepare,
-  ci_dnnl_begin, ci_dnnl_end
+const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, prepare, ci_dnnl_begin,
+  ci_dnnl_end
 };

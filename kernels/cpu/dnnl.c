@@ -261,7 +261,6 @@ typedef struct
 {
   dnnl_primitive_t primitive;
   dnnl_stream_t stream;
-  dnnl_memory_t src, weight, bias, dst, scratchpad;
   gpointer scratch;
   Packed *packed;
   dnnl_exec_arg_t args[5];
@@ -286,11 +285,8 @@ conv_free (gpointer data)
   for (gint i = 0; i < conv->n_slices; i++) {
     Slice *s = &conv->slices[i];
 
-    dnnl_memory_destroy (s->src);
-    dnnl_memory_destroy (s->weight);
-    dnnl_memory_destroy (s->bias);
-    dnnl_memory_destroy (s->dst);
-    dnnl_memory_destroy (s->scratchpad);
+    for (guint k = 0; k < G_N_ELEMENTS (s->args); k++)
+      dnnl_memory_destroy (s->args[k].memory);
     dnnl_primitive_destroy (s->primitive);
     dnnl_stream_destroy (s->stream);
     free (s->scratch);
@@ -442,6 +438,15 @@ prepare_slice (CiPlan * plan, const CiNode * node, const CiMap * src,
   const dnnl_dim_t *wd = node->groups == 1 ? weight_dims : grouped_dims;
   Desc src_desc = NULL, dst_desc = NULL, any = NULL, plain = NULL;
   Desc bias_desc = NULL, scratch_desc;
+  struct
+  {
+    gint arg;
+    Desc desc;
+    gpointer data;
+  } args[] = {
+    {DNNL_ARG_SRC}, {DNNL_ARG_WEIGHTS}, {DNNL_ARG_BIAS}, {DNNL_ARG_DST},
+    {DNNL_ARG_SCRATCHPAD}
+  };
   dnnl_primitive_attr_t attr = NULL;
   dnnl_post_ops_t ops = NULL;
   dnnl_primitive_desc_t pd = NULL;
@@ -477,26 +482,21 @@ prepare_slice (CiPlan * plan, const CiNode * node, const CiMap * src,
       error);
   if (!s->scratch)
     goto cleanup;
-  CHECK (dnnl_memory_create (&s->src, src_desc, get_engine (),
-          src->data + src_first * src->h * src->w));
-  CHECK (dnnl_memory_create (&s->weight, query_desc (pd,
-              dnnl_query_weights_md), get_engine (), s->packed->weight));
-  CHECK (dnnl_memory_create (&s->bias, bias_desc, get_engine (),
-          s->packed->bias));
-  CHECK (dnnl_memory_create (&s->dst, dst_desc, get_engine (),
-          dst->data + (gsize) s->first * dst->h * dst->w));
-  CHECK (dnnl_memory_create (&s->scratchpad, scratch_desc, get_engine (),
-          s->scratch));
-  s->args[0] = (dnnl_exec_arg_t) {
-  DNNL_ARG_SRC, s->src};
-  s->args[1] = (dnnl_exec_arg_t) {
-  DNNL_ARG_WEIGHTS, s->weight};
-  s->args[2] = (dnnl_exec_arg_t) {
-  DNNL_ARG_BIAS, s->bias};
-  s->args[3] = (dnnl_exec_arg_t) {
-  DNNL_ARG_DST, s->dst};
-  s->args[4] = (dnnl_exec_arg_t) {
-  DNNL_ARG_SCRATCHPAD, s->scratchpad};
+  args[0].desc = src_desc;
+  args[0].data = src->data + src_first * src->h * src->w;
+  args[1].desc = query_desc (pd, dnnl_query_weights_md);
+  args[1].data = s->packed->weight;
+  args[2].desc = bias_desc;
+  args[2].data = s->packed->bias;
+  args[3].desc = dst_desc;
+  args[3].data = dst->data + (gsize) s->first * dst->h * dst->w;
+  args[4].desc = scratch_desc;
+  args[4].data = s->scratch;
+  for (guint i = 0; i < G_N_ELEMENTS (args); i++) {
+    s->args[i].arg = args[i].arg;
+    CHECK (dnnl_memory_create (&s->args[i].memory, args[i].desc,
+            get_engine (), args[i].data));
+  }
   ok = TRUE;
 
 out:
@@ -565,7 +565,7 @@ ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
 
 typedef struct
 {
-  gint n, rows;
+  gint n;
   gfloat *a, *b, *c;
 } Sgemm;
 
@@ -585,7 +585,7 @@ gdouble
 ci_cpu_sgemm_gflops (CiPool * pool, gint n, gint repeats)
 {
   gsize bytes = (gsize) n * n * sizeof (gfloat);
-  Sgemm s = { n, 0, ci_aligned_alloc0 (bytes, NULL),
+  Sgemm s = { n, ci_aligned_alloc0 (bytes, NULL),
     ci_aligned_alloc0 (bytes, NULL), ci_aligned_alloc0 (bytes, NULL)
   };
   gint saved = ci_dnnl_begin ();

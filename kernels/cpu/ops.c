@@ -17,6 +17,7 @@ typedef struct
   const CiNode *node;
   const CiMap *src, *other, *dst;
   gfloat *scale, *shift;        /* per channel, padded */
+  gdouble *sums;                /* group norm, per channel: sum, of squares */
   void (*block) (gpointer layer, gint block);
 } Layer;
 
@@ -27,6 +28,7 @@ layer_free (gpointer data)
 
   g_free (layer->scale);
   g_free (layer->shift);
+  g_free (layer->sums);
   g_free (layer);
 }
 
@@ -165,38 +167,13 @@ ci_cpu_prepare_affine (CiPlan * plan, CiStep * step, GError ** error)
     for (gint c = 0; c < node->channels; c++)
       layer->scale[c] = *s;
   } else if (node->op == CI_OP_BATCH_NORM) {
-    g_autofree gfloat *gamma = padded_tensor (plan, node, ".weight", error);
-    g_autofree gfloat *beta = gamma ? padded_tensor (plan, node, ".bias",
-        error) : NULL;
-    g_autofree gfloat *mean = beta ? padded_tensor (plan, node,
-        ".running_mean", error) : NULL;
-    g_autofree gfloat *var = mean ? padded_tensor (plan, node, ".running_var",
-        error) : NULL;
-
-    if (!var)
-      return FALSE;
-    for (gint c = 0; c < node->channels; c++) {
-      layer->scale[c] = gamma[c] / sqrt ((gdouble) var[c] + 1e-5);
-      layer->shift[c] = beta[c] - (gdouble) mean[c] * layer->scale[c];
-    }
+    return ci_plan_batch_norm (plan, node->name, node->channels, layer->scale,
+        layer->shift, error);
   }
   return TRUE;
 }
 
 /* ---- group norm -------------------------------------------------------- */
-
-typedef struct
-{
-  Layer layer;
-  gdouble *sums;                /* per padded channel: sum, sum of squares */
-} GroupNorm;
-
-static void
-group_norm_free (gpointer data)
-{
-  g_free (((GroupNorm *) data)->sums);
-  layer_free (data);
-}
 
 /* Sums of each channel of a block. Single precision within a row and relative
  * to the first pixel, double between rows: the variance survives large maps
@@ -204,11 +181,11 @@ group_norm_free (gpointer data)
 CI_MULTIVERSION static void
 sum_block (gpointer data, gint block)
 {
-  GroupNorm *gn = data;
-  const CiMap *src = gn->layer.src;
+  Layer *layer = data;
+  const CiMap *src = layer->src;
   const CiV8 *in = (const CiV8 *) ci_map_block (src, block);
   CiV8 first = in[0];
-  gdouble *out = gn->sums + block * CI_BLOCK * 2;
+  gdouble *out = layer->sums + block * CI_BLOCK * 2;
 
   memset (out, 0, CI_BLOCK * 2 * sizeof (gdouble));
   for (gint y = 0; y < src->h; y++, in += src->w) {
@@ -242,8 +219,7 @@ run_sum_block (gpointer data, gint task, gint n_tasks)
 CI_MULTIVERSION static void
 normalise_block (gpointer data, gint block)
 {
-  GroupNorm *gn = data;
-  const Layer *layer = &gn->layer;
+  const Layer *layer = data;
   const CiMap *dst = layer->dst;
   gint per = dst->c / layer->node->groups;
   gsize n = (gsize) dst->h * dst->w;
@@ -256,8 +232,8 @@ normalise_block (gpointer data, gint block)
     gdouble mean = 0, var = 0, s;
 
     for (gint k = first; k < first + per; k++) {
-      mean += gn->sums[2 * k];
-      var += gn->sums[2 * k + 1];
+      mean += layer->sums[2 * k];
+      var += layer->sums[2 * k + 1];
     }
     mean /= per * (gdouble) n;
     var = MAX (var / (per * (gdouble) n) - mean * mean, 0);
@@ -276,26 +252,21 @@ normalise_block (gpointer data, gint block)
 static gboolean
 run_group_norm (CiPlan * plan, CiStep * step, GError ** error)
 {
-  GroupNorm *gn = step->state;
+  Layer *layer = step->state;
 
-  ci_pool_run (plan->pool, run_sum_block, gn, ci_map_blocks (gn->layer.src));
+  ci_pool_run (plan->pool, run_sum_block, layer, ci_map_blocks (layer->src));
   return run_layer (plan, step, error);
 }
 
 gboolean
 ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step, GError ** error)
 {
-  GroupNorm *gn = g_new0 (GroupNorm, 1);
   Layer *layer = new_layer (plan, step, normalise_block);
 
-  gn->layer = *layer;
-  g_free (layer);
-  step->state = gn;
-  step->free_state = group_norm_free;
   step->run = run_group_norm;
-  gn->sums = g_new0 (gdouble, 2 * (step->node->channels + CI_BLOCK));
-  return (gn->layer.scale = padded_tensor (plan, step->node, ".weight", error))
-      && (gn->layer.shift = padded_tensor (plan, step->node, ".bias", error));
+  layer->sums = g_new0 (gdouble, 2 * (step->node->channels + CI_BLOCK));
+  return (layer->scale = padded_tensor (plan, step->node, ".weight", error))
+      && (layer->shift = padded_tensor (plan, step->node, ".bias", error));
 }
 
 /* ---- max pool ---------------------------------------------------------- */

@@ -186,8 +186,8 @@ build_detector (CiGraph * g, CiValue x, const gint * a)
   CiFcosLevel levels[4];
   CiValue towers[4], detections, params, masks, features;
   gint in = a[3] + (a[6] & 2 ? 0 : 2), n_params = 0;
-  CiMaskHeadParams head = { 8, 4, a[4], a[5], !(a[6] & 2), a[1],
-    {16, 32, 64, 128}, a[6] & 1
+  CiMaskHeadParams head = { 8, 4, a[4], a[5], !(a[6] & 2), {16, 32, 64, 128},
+    a[6] & 1
   };
 
   for (gint l = 0; l < a[5]; l++) {
@@ -434,6 +434,17 @@ GST_START_TEST (test_missing_and_misshaped_tensors_are_named)
       && strstr (error->message, "[16, 3, 3, 3]")
       && strstr (error->message, "[16, 4, 3, 3]"), "%s", error->message);
   g_clear_error (&error);
+
+  {
+    CiTensor *t = g_hash_table_lookup (weights->tensors, "conv.bias");
+
+    ((gfloat *) t->data)[5] = NAN;
+    fail_if (ci_plan_compile (other, &weights->base, &options, &error));
+    fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_BAD_FORMAT));
+    fail_unless (strstr (error->message, "conv.bias")
+        && strstr (error->message, "number 5"), "%s", error->message);
+    g_clear_error (&error);
+  }
 
   g_hash_table_remove (weights->tensors, "conv.weight");
   fail_if (ci_plan_compile (graph, &weights->base, &options, &error));

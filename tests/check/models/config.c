@@ -144,7 +144,7 @@ GST_START_TEST (test_config_defaults)
   fail_unless_equals_int (c->condinst.branch_norm, CI_NORM_NONE);
   fail_unless_equals_int (c->condinst.mask_out_stride, 4);
   fail_unless (c->inference.inference_threshold == 0.05f);
-  fail_unless (c->inference.nms_threshold == 0.6f);
+  fail_unless (c->inference.nms_threshold == 0.6);
   fail_unless_equals_int (c->inference.pre_nms_top_k, 1000);
   fail_unless_equals_int (c->inference.post_nms_top_k, 100);
 }
