@@ -56,6 +56,7 @@
 
 #include "models.h"
 
+#include "../frametime.h"
 #include "condinstlabels.h"
 #include "condinstoptions.h"
 #include "condinstqos.h"
@@ -301,9 +302,8 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
   times_ns[COND_INST_STAGE_MASKS] = times.masks_ns;
   times_ns[COND_INST_STAGE_TOTAL] = (g_get_monotonic_time () - start) * 1000;
   GST_OBJECT_LOCK (self);
-  cond_inst_qos_inferred (&self->qos, gst_segment_to_running_time
-      (&trans->segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buf)),
-      times_ns[COND_INST_STAGE_TOTAL]);
+  cond_inst_qos_inferred (&self->qos, frame_running_time (&trans->segment,
+          buf), times_ns[COND_INST_STAGE_TOTAL]);
   cond_inst_stats_count_inference (&self->stats, times_ns);
   GST_OBJECT_UNLOCK (self);
   return TRUE;
@@ -339,8 +339,7 @@ update_latency (GstCondInstSeg * self)
 static void
 gst_cond_inst_seg_before_transform (GstBaseTransform * trans, GstBuffer * buf)
 {
-  GstClockTime stream_time = gst_segment_to_stream_time (&trans->segment,
-      GST_FORMAT_TIME, GST_BUFFER_PTS (buf));
+  GstClockTime stream_time = frame_stream_time (&trans->segment, buf);
 
   if (GST_CLOCK_TIME_IS_VALID (stream_time))
     gst_object_sync_values (GST_OBJECT (trans), stream_time);
@@ -352,8 +351,7 @@ static gboolean
 is_late (GstCondInstSeg * self, GstBuffer * buf)
 {
   const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
-  GstClockTime running_time = gst_segment_to_running_time (segment,
-      GST_FORMAT_TIME, GST_BUFFER_PTS (buf));
+  GstClockTime running_time = frame_running_time (segment, buf);
   GstClockTime stream_time;
   guint64 inferred, skipped;
   GstMessage *message;
@@ -371,8 +369,7 @@ is_late (GstCondInstSeg * self, GstBuffer * buf)
   skipped = ++self->stats.skipped;
   GST_OBJECT_UNLOCK (self);
 
-  stream_time = gst_segment_to_stream_time (segment, GST_FORMAT_TIME,
-      GST_BUFFER_PTS (buf));
+  stream_time = frame_stream_time (segment, buf);
   message = gst_message_new_qos (GST_OBJECT (self), live, running_time,
       stream_time, GST_BUFFER_PTS (buf), GST_BUFFER_DURATION (buf));
   gst_message_set_qos_values (message, GST_CLOCK_DIFF (running_time,
@@ -394,9 +391,9 @@ post_counts (GstCondInstSeg * self, GstBuffer * buf, gboolean inferred)
           gst_structure_new ("condinstseg",
               "timestamp", GST_TYPE_CLOCK_TIME, pts,
               "stream-time", GST_TYPE_CLOCK_TIME,
-              gst_segment_to_stream_time (segment, GST_FORMAT_TIME, pts),
+              frame_stream_time (segment, buf),
               "running-time", GST_TYPE_CLOCK_TIME,
-              gst_segment_to_running_time (segment, GST_FORMAT_TIME, pts),
+              frame_running_time (segment, buf),
               "duration", GST_TYPE_CLOCK_TIME, GST_BUFFER_DURATION (buf),
               "inferred", G_TYPE_BOOLEAN, inferred,
               "instances", G_TYPE_UINT, self->result.instances->len,

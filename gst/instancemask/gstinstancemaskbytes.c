@@ -247,11 +247,14 @@ get_floats (Reader * in, const gchar * what, gfloat * f, guint n)
   return TRUE;
 }
 
+#define MAX_NEW_LABELS 65536
+
 static gboolean
 get_string (Reader * in, const gchar * what, GQuark * quark)
 {
   const guint8 *n, *s;
   g_autofree gchar *string = NULL;
+  static gint n_new_labels;
 
   in->what = what;
   n = get_bytes (in, 1);
@@ -263,6 +266,10 @@ get_string (Reader * in, const gchar * what, GQuark * quark)
   if (!g_utf8_validate ((const gchar *) s, *n, NULL))
     return fail (in, "is not UTF-8");
   string = g_strndup ((const gchar *) s, *n);
+  /* quarks are never freed: strangers may make only so many */
+  if (*n && !g_quark_try_string (string)
+      && g_atomic_int_add (&n_new_labels, 1) >= MAX_NEW_LABELS)
+    return fail (in, "is one new name too many");
   *quark = *n ? g_quark_from_string (string) : 0;
   return TRUE;
 }

@@ -201,6 +201,10 @@ meta_deserialize (const GstMetaInfo * info, GstBuffer * buffer,
   g_autoptr (GError) error = NULL;
   GstInstanceMaskMeta *meta;
 
+  if (version != 1) {
+    GST_WARNING ("cannot read version %u of instance masks, only 1", version);
+    return NULL;
+  }
   meta = gst_buffer_add_instance_mask_meta_from_bytes (buffer, bytes, &error);
   if (!meta)
     GST_WARNING ("%s", error->message);

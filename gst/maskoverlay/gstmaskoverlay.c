@@ -43,6 +43,7 @@
 #include "config.h"
 #endif
 
+#include "../frametime.h"
 #include "gstmaskoverlay.h"
 #include "maskoverlaysettings.h"
 
@@ -300,8 +301,7 @@ static gboolean
 prepare_masks (GstMaskOverlay * self, GstBuffer * buffer)
 {
   GstBaseTransform *trans = GST_BASE_TRANSFORM (self);
-  GstClockTime now = gst_segment_to_running_time (&trans->segment,
-      GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  GstClockTime now = frame_running_time (&trans->segment, buffer);
 
   g_clear_pointer (&self->current, mask_overlay_settings_unref);
   GST_OBJECT_LOCK (self);
@@ -330,8 +330,7 @@ prepare_output_buffer (GstBaseTransform * trans, GstBuffer * inbuf,
     GstBuffer ** outbuf)
 {
   GstMaskOverlay *self = GST_MASK_OVERLAY (trans);
-  GstClockTime time = gst_segment_to_stream_time (&trans->segment,
-      GST_FORMAT_TIME, GST_BUFFER_PTS (inbuf));
+  GstClockTime time = frame_stream_time (&trans->segment, inbuf);
 
   if (GST_CLOCK_TIME_IS_VALID (time))
     gst_object_sync_values (GST_OBJECT (self), time);

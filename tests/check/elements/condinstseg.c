@@ -404,6 +404,24 @@ GST_START_TEST (test_colorimetry)
 
 GST_END_TEST;
 
+/* as appsrc makes them unless told otherwise; criticals are fatal here */
+GST_START_TEST (test_segment_in_bytes)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "post-messages=true "
+      "! maskoverlay");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 64, 64);
+  GstSegment segment;
+
+  set_caps (h, &info);
+  gst_segment_init (&segment, GST_FORMAT_BYTES);
+  fail_unless (gst_harness_push_event (h, gst_event_new_segment (&segment)));
+  for (guint i = 0; i < 2; i++)
+    gst_buffer_unref (push (h, &info, i));
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
 /* videocrop on its own would drop the metadata (GStreamer 1.22) */
 GST_START_TEST (test_objects_survive_a_crop)
 {
@@ -1578,6 +1596,7 @@ condinstseg_suite (void)
   tcase_add_loop_test (tc, test_tiny_and_thin_frames, 0,
       G_N_ELEMENTS (formats));
   tcase_add_test (tc, test_objects_survive_a_crop);
+  tcase_add_test (tc, test_segment_in_bytes);
   tcase_add_test (tc, test_leaves_buffer_alone);
   tcase_add_test (tc, test_shares_memory_of_shared_buffer);
   tcase_add_test (tc, test_read_only_memory);

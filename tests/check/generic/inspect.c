@@ -71,6 +71,18 @@ GST_START_TEST (test_elements)
 
 GST_END_TEST;
 
+/* whether or not an element has made one yet */
+GST_START_TEST (test_metadata_is_known)
+{
+  GstPlugin *plugin = gst_plugin_load_by_name ("condinst");
+
+  fail_unless (plugin != NULL);
+  fail_unless (gst_meta_get_info ("GstInstanceMaskMeta") != NULL);
+  gst_object_unref (plugin);
+}
+
+GST_END_TEST;
+
 static Suite *
 inspect_suite (void)
 {
@@ -79,6 +91,7 @@ inspect_suite (void)
 
   suite_add_tcase (s, tc);
   tcase_add_test (tc, test_elements);
+  tcase_add_test (tc, test_metadata_is_known);
   return s;
 }
 
