@@ -101,6 +101,11 @@ show_progress (gpointer data)
   guint frames;
   GstClockTime position;
 
+  /* an error before the loop ran could not end it */
+  if (self->failed) {
+    g_main_loop_quit (self->loop);
+    return G_SOURCE_CONTINUE;
+  }
   g_mutex_lock (&self->lock);
   frames = self->frames;
   position = self->position;

@@ -24,7 +24,7 @@ includes ()
 step_style ()
 {
   local status=0 code
-  cd "$root" || return
+  cd "$root" && git ls-files --error-unmatch meson.build > /dev/null || return
   set +o pipefail               # a grep that finds nothing is good news
   code=('*.c' '*.h' '*.py' '*.sh' tools/build tools/demo tools/check
     'tools/lib/check-*' .ci/run '*meson.build' '*.supp')
