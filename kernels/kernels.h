@@ -285,8 +285,9 @@ typedef struct
   const gfloat *prob;
 } CiMaskGrid;
 
-/** Compiles @graph. @weights must outlive the plan. NULL and @error on a missing or mis-shaped tensor (named), an
- * impossible size or a lack of memory. */
+/** Compiles @graph. @weights must outlive the plan. NULL and @error on a
+ * missing or mis-shaped tensor (named), an impossible size or a lack of
+ * memory. */
 CiPlan *ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
     const CiPlanOptions * options, GError ** error);
 void ci_plan_free (CiPlan * plan);

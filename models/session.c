@@ -380,8 +380,8 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
         "exact masks need a session with full_map");
     return FALSE;
   }
-  if (!session->has_run || !ci_plan_get_mask (format->sized->plan, instance->detection,
-          &grid)) {
+  if (!session->has_run || !ci_plan_get_mask (format->sized->plan,
+          instance->detection, &grid)) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "no mask of detection %d", instance->detection);
     return FALSE;
