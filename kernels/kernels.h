@@ -260,6 +260,8 @@ typedef struct
   gint pre_nms_top_k;           /* per level */
   gint post_nms_top_k;          /* at most the capacity */
   const guint8 *classes;        /* num_classes flags, 0 = skip; NULL = all */
+  gdouble cross_class_threshold;        /* IoU between classes; 0 = classes do
+                                           not suppress each other (official) */
 } CiDetectParams;
 
 /** Detections of a plan: arrays of @count entries, descending score. */

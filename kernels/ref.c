@@ -291,7 +291,9 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
     for (guint k = i + 1; k < all->len; k++) {
       const CiCandidate *b = &g_array_index (all, CiCandidate, k);
 
-      if (a->cls == b->cls && iou (a, b) > params->nms_threshold)
+      if (a->cls == b->cls ? iou (a, b) > params->nms_threshold
+          : params->cross_class_threshold > 0
+          && iou (a, b) > params->cross_class_threshold)
         dropped[k] = 1;
     }
     if (out->count == MIN (params->post_nms_top_k, node->capacity))

@@ -395,6 +395,8 @@ read_inference (const Section * root, CiConfig * config)
       read_float (&s, "inference_threshold", 0.05f, 0, 1);
   config->inference.nms_threshold =
       read_float (&s, "nms_threshold", 0.6, 0, 1);
+  config->inference.cross_class_threshold =
+      read_float (&s, "cross_class_threshold", 0, 0, 1);
   config->inference.pre_nms_top_k =
       read_int (&s, "pre_nms_top_k", 1000, 1, 5000);
   config->inference.post_nms_top_k =
@@ -676,6 +678,8 @@ ci_config_to_json (const CiConfig * c)
   open_section (out, "inference");
   add_float (out, "inference_threshold", c->inference.inference_threshold);
   add_float (out, "nms_threshold", c->inference.nms_threshold);
+  add_float (out, "cross_class_threshold",
+      c->inference.cross_class_threshold);
   add_int (out, "pre_nms_top_k", c->inference.pre_nms_top_k);
   add_int (out, "post_nms_top_k", c->inference.post_nms_top_k);
   add_float (out, "score_threshold", c->inference.score_threshold);

@@ -81,6 +81,7 @@ typedef struct
   {
     gfloat inference_threshold; /* on cls * ctr */
     gdouble nms_threshold;
+    gdouble cross_class_threshold;      /* 0: classes do not suppress others */
     gint pre_nms_top_k, post_nms_top_k;
     gfloat score_threshold;     /* for display, on sqrt (cls * ctr) */
   } inference;

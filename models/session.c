@@ -287,7 +287,8 @@ ci_session_get_detect_params (const CiSession * session,
 
   *params = (CiDetectParams) {
   config->inference.inference_threshold, config->inference.nms_threshold,
-        config->inference.pre_nms_top_k, session->capacity, NULL};
+        config->inference.pre_nms_top_k, session->capacity, NULL,
+        config->inference.cross_class_threshold};
 }
 
 /* Boxes to the frame and clipped, grids to bytes. */

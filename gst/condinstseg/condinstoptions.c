@@ -29,6 +29,7 @@ static const gsize offsets[COND_INST_N_PROPS] = {
   FIELD (FULL_MAP, full_map),
   FIELD (SCORE_THRESHOLD, score_threshold),
   FIELD (IOU_THRESHOLD, iou_threshold),
+  FIELD (CROSS_CLASS_IOU_THRESHOLD, cross_class_iou_threshold),
   FIELD (MASK_THRESHOLD, mask_threshold),
   FIELD (MAX_DETECTIONS, max_detections),
   FIELD (SELECTED_TYPES, selected_types),
@@ -239,6 +240,20 @@ make_specs (void)
           "Of two objects of a class whose boxes overlap more, the one with "
           "the lower score is left out (-1 = the model's own threshold)", -1,
           1, -1, playing | GST_PARAM_CONTROLLABLE);
+  /**
+   * GstCondInstSeg:cross-class-iou-threshold:
+   *
+   * The official code lets one object be found as several classes at once. A
+   * value like 0.8 leaves the best of them, and still a rider on a bicycle.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_CROSS_CLASS_IOU_THRESHOLD] =
+      g_param_spec_float ("cross-class-iou-threshold",
+          "Cross-class IoU threshold",
+          "The same for two objects of different classes (0 = they do not "
+          "exclude each other, -1 = the model's own threshold)", -1, 1, -1,
+          playing | GST_PARAM_CONTROLLABLE);
   /**
    * GstCondInstSeg:mask-threshold:
    *

@@ -61,6 +61,7 @@ typedef enum
   COND_INST_PROP_FULL_MAP,
   COND_INST_PROP_SCORE_THRESHOLD,
   COND_INST_PROP_IOU_THRESHOLD,
+  COND_INST_PROP_CROSS_CLASS_IOU_THRESHOLD,
   COND_INST_PROP_MASK_THRESHOLD,
   COND_INST_PROP_MAX_DETECTIONS,
   COND_INST_PROP_SELECTED_TYPES,
@@ -84,7 +85,8 @@ typedef struct
   gboolean full_map;
 
   /* for the next frame */
-  gfloat score_threshold, iou_threshold, mask_threshold;
+  gfloat score_threshold, iou_threshold, cross_class_iou_threshold;
+  gfloat mask_threshold;
   guint max_detections, inference_interval;
   gchar *selected_types, *excluded_types;
   gboolean attach_roi_meta, post_messages, qos;

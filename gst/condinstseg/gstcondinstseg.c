@@ -265,6 +265,8 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
   params.inference_threshold *= params.inference_threshold;
   if (options->iou_threshold >= 0)
     params.nms_threshold = options->iou_threshold;
+  if (options->cross_class_iou_threshold >= 0)
+    params.cross_class_threshold = options->cross_class_iou_threshold;
   if (options->max_detections > 0)
     params.post_nms_top_k = options->max_detections;
   params.classes = self->classes;

@@ -194,6 +194,8 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
   CiDetectionBuffer *out = &plan->buffers[step->value].detections;
   Detect *d = step->state;
   gint limit = MIN (params->post_nms_top_k, node->capacity);
+  gdouble cross_class = params->cross_class_threshold > 0 ?
+      params->cross_class_threshold : INFINITY;
 
   d->n_all = 0;
   for (gint l = 0; l < node->n_levels; l++) {
@@ -210,8 +212,8 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
     gboolean keep = TRUE;
 
     for (gint k = 0; k < out->count && keep; k++)
-      keep = d->all[k].cls != c->cls
-          || !overlaps (&d->all[k], c, params->nms_threshold);
+      keep = !overlaps (&d->all[k], c, d->all[k].cls == c->cls ?
+          params->nms_threshold : cross_class);
     if (!keep)
       continue;
     ci_detections_set (out, out->count, c,

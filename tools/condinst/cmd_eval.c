@@ -66,6 +66,7 @@ detect_picture (const CiCoco * truth, guint index, CiSession * session,
     CiPictureStore * store, const gint * map, GArray * detections,
     GError ** error)
 {
+  CiDetectParams params;
   const CiCocoImage *image = &g_array_index (truth->images, CiCocoImage,
       index);
   const CiInstance *instances;
@@ -85,7 +86,9 @@ detect_picture (const CiCoco * truth, guint index, CiSession * session,
         image->height);
     goto out;
   }
-  if (!ci_detect_run (session, &picture, NULL, &instances, &n, error))
+  ci_session_get_detect_params (session, &params);
+  params.cross_class_threshold = 0;     /* COCO rates each class by itself */
+  if (!ci_detect_run (session, &picture, &params, &instances, &n, error))
     goto out;
   bits = g_malloc ((gsize) picture.width * picture.height);
   for (i = 0; i < n; i++) {

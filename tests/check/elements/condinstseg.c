@@ -404,6 +404,45 @@ GST_START_TEST (test_iou_threshold)
 
 GST_END_TEST;
 
+/* No two objects that are left lie on each other, whatever they are. */
+GST_START_TEST (test_cross_class_iou_threshold)
+{
+  GstHarness *h = gst_harness_new_parse (SEG "max-detections=100 "
+      "cross-class-iou-threshold=0");
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 160, 120);
+  GstInstanceMaskMeta *meta;
+  GstBuffer *loose, *strict;
+
+  set_caps (h, &info);
+  loose = push (h, &info, 0);
+  gst_harness_set (h, "condinstseg", "iou-threshold", 0.2,
+      "cross-class-iou-threshold", 0.2, NULL);
+  strict = push (h, &info, 0);
+  meta = get_meta (strict, &info);
+  fail_unless (count (strict) > 0 && count (strict) < count (loose));
+  for (guint i = 0; i < count (strict); i++)
+    for (guint k = 0; k < i; k++) {
+      const GstInstanceMask *a = gst_instance_mask_meta_get_instance (meta, i);
+      const GstInstanceMask *b = gst_instance_mask_meta_get_instance (meta, k);
+      gfloat w = MIN (a->x1, b->x1) - MAX (a->x0, b->x0);
+      gfloat y = MIN (a->y1, b->y1) - MAX (a->y0, b->y0);
+      gfloat inter = MAX (w, 0) * MAX (y, 0);
+      gfloat both = (a->x1 - a->x0) * (a->y1 - a->y0) + (b->x1 - b->x0)
+          * (b->y1 - b->y0) - inter;
+      /* the network's boxes are those of before the frame's edge cut them */
+      gboolean cut = a->x0 == 0 || a->y0 == 0 || a->x1 == info.width
+          || a->y1 == info.height || b->x0 == 0 || b->y0 == 0
+          || b->x1 == info.width || b->y1 == info.height;
+
+      fail_unless (cut || inter <= 0.21 * both);
+    }
+  gst_buffer_unref (loose);
+  gst_buffer_unref (strict);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
 /* Cells above the threshold read as belonging to the object, others do not,
  * and their order stays. */
 GST_START_TEST (test_mask_threshold)
@@ -574,6 +613,7 @@ condinstseg_suite (void)
   tcase_add_test (tc, test_score_threshold);
   tcase_add_test (tc, test_max_detections);
   tcase_add_test (tc, test_iou_threshold);
+  tcase_add_test (tc, test_cross_class_iou_threshold);
   tcase_add_test (tc, test_mask_threshold);
   tcase_add_test (tc, test_types);
   tcase_add_test (tc, test_inference_interval);

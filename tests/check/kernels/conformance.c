@@ -387,6 +387,7 @@ GST_START_TEST (test_matches_reference)
     CiDetections d;
 
     params.classes = filter ? some_classes : NULL;
+    params.cross_class_threshold = filter ? 0.8 : 0;
     ref = run_plan (c, graph, &weights->base, CI_BACKEND_REF, NULL, TRUE,
         FALSE, &params);
     ci_plan_get_detections (ref, &d);
