@@ -230,9 +230,11 @@ def jitter_colour(image, rng):
 
 
 class TrainingSet(torch.utils.data.Dataset):
-    """One epoch of @length augmented samples, each drawn independently."""
+    """One epoch of @length augmented samples, each drawn independently.
+    @low and @high: range of a picture's short side in units of @size."""
 
-    def __init__(self, pictures, length, size, mosaic, paste, seed):
+    def __init__(self, pictures, length, seed, size, mosaic, paste, low,
+                 high):
         self.pictures = pictures
         weights = np.array([p.weight() for p in pictures])
         self.probability = weights / weights.sum()
@@ -242,6 +244,7 @@ class TrainingSet(torch.utils.data.Dataset):
                        for c in range(len(CLASSES))]
         self.length, self.size, self.seed = length, size, seed
         self.mosaic, self.paste = mosaic, paste
+        self.low, self.high = low, high
 
     def __len__(self):
         return self.length
@@ -281,7 +284,8 @@ class TrainingSet(torch.utils.data.Dataset):
                            (0, cy, cx, size), (cx, cy, size, size)):
                 self.place(canvas, window, 0.9, 2.0, rng)
         else:
-            self.place(canvas, (0, 0, size, size), 0.8, 1.7, rng)
+            self.place(canvas, (0, 0, size, size), self.low, self.high,
+                       rng)
         if rng.random() < self.paste:
             for _ in range(rng.integers(1, 4)):
                 donors = self.donors[rng.choice(

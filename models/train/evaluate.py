@@ -100,31 +100,32 @@ def main():
     results = run_network(network, info, coco, args.data, *size)
     category = {c["name"]: c["id"] for c in coco.dataset["categories"]}
 
-    print(f"short side {size[0]}, longest {size[1]}, %\n")
-    print("| class | box AP50 | mask AP | mask AP50 |"
-          " mask AP small | medium | large |")
-    print("| --- " * 7 + "|")
-    thresholds = np.arange(0.25, 0.9, 0.01)
-    curves = {}
+    shown = info["inference"]["score_threshold"]
+    print(f"short side {size[0]}, longest {size[1]}, in %; precision and "
+          f"recall at score {shown}\n")
+    print("| class | box AP50 | mask AP | mask AP50 | small | medium | large "
+          "| precision | recall |")
+    print("| --- " * 9 + "|")
+    thresholds = np.append(np.arange(0.25, 0.9, 0.01), shown)
+    f1 = {}
     for name in info["classes"]:
         box = coco_eval(coco, results, "bbox", category[name]).stats
         mask = coco_eval(coco, results, "segm", category[name]).stats
-        row = (box[1], mask[0], mask[1], *mask[3:6])
+        precision, recall = precision_recall(coco, results, category[name],
+                                             name, thresholds)
+        row = [100 * v for v in (box[1], mask[0], mask[1], *mask[3:6],
+                                 precision[-1], recall[-1])]
         print(f"| {name} | "
-              + " | ".join(f"{100 * v:.1f}" for v in row) + " |")
-        curves[name] = precision_recall(coco, results, category[name], name,
-                                        thresholds)
-    f1 = {name: 2 * p * r / np.maximum(p + r, 1e-9)
-          for name, (p, r) in curves.items()}
-    mean = np.mean(list(f1.values()), 0)
-    best = int(np.argmax(mean))
-    print(f"\nbest mean F1 {100 * mean[best]:.1f} at score "
-          f"{thresholds[best]:.2f}; there (precision / recall, best own "
-          "threshold):")
-    for name, (p, r) in curves.items():
-        own = thresholds[int(np.argmax(f1[name]))]
-        print(f"  {name}: {100 * p[best]:.0f} / {100 * r[best]:.0f}, "
-              f"{own:.2f}")
+              + " | ".join(f"{v:.1f}" if v >= 0 else "-" for v in row)
+              + " |")
+        f1[name] = (2 * precision * recall
+                    / np.maximum(precision + recall, 1e-9))
+    f1["mean"] = np.mean(list(f1.values()), 0)
+    print("\nscore with the best F1 (F1 there, at the shown score):")
+    for name, curve in f1.items():
+        best = int(np.argmax(curve))
+        print(f"  {name}: {thresholds[best]:.2f} ({100 * curve[best]:.1f}, "
+              f"{100 * curve[-1]:.1f})")
 
 
 if __name__ == "__main__":

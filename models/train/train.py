@@ -17,8 +17,14 @@ from data import TrainingSet, collate, load_pictures
 from losses import Locations, condinst_losses
 from network import CondInst, normalise
 
-# progress at which it starts, crop size, share of mosaics, of pasted objects
-STAGES = ((0.0, 256, 0.5, 0.3), (0.7, 320, 0.4, 0.3), (0.88, 320, 0.0, 0.1))
+# progress at which it starts, crop size, share of mosaics, of pasted objects,
+# range of a picture's short side in crops
+STAGES = ((0.0, 256, 0.5, 0.3, 0.8, 1.7),
+          (0.7, 320, 0.4, 0.3, 0.8, 1.7),
+          (0.88, 320, 0.0, 0.1, 0.8, 1.7))
+# the second run, for the size of use
+TUNE_STAGES = ((0.0, 320, 0.0, 0.1, 0.7, 1.3),)
+TUNE_LR = 0.3
 LR_HEADS, LR_BACKBONE = 1e-3, 1.5e-4
 WEIGHT_DECAY = 0.02
 WARMUP_STEPS = 200
@@ -77,8 +83,8 @@ def parameter_groups(model):
             for (lr, decay), params in groups.items()]
 
 
-def set_learning_rate(optimiser, step, progress):
-    factor = 0.5 * (1 + math.cos(math.pi * progress))
+def set_learning_rate(optimiser, step, progress, peak):
+    factor = peak * 0.5 * (1 + math.cos(math.pi * progress))
     factor *= min((step + 1) / WARMUP_STEPS, 1.0)
     for group in optimiser.param_groups:
         group["lr"] = group["peak"] * factor
@@ -127,6 +133,9 @@ def main():
     length.add_argument("--until", metavar="HH:MM", help="local time")
     parser.add_argument("--resume", action="store_true",
                         help="go on from the checkpoint in --output")
+    parser.add_argument("--tune", metavar="CHECKPOINT",
+                        help="second run: start from its averaged weights, "
+                        "with a lower learning rate and milder augmentation")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--epoch", type=int, default=800,
@@ -143,6 +152,11 @@ def main():
 
     model = CondInst()
     model.backbone.bottom_up.load_imagenet(args.backbone)
+    stages, peak = STAGES, 1.0
+    if args.tune:
+        state = torch.load(args.tune, map_location="cpu")
+        model.load_state_dict(state["average"])
+        stages, peak = TUNE_STAGES, TUNE_LR
     model = model.to(args.device, memory_format=torch.channels_last).train()
     average = Average(model)
     optimiser = torch.optim.AdamW(parameter_groups(model))
@@ -160,15 +174,14 @@ def main():
     print(f"{len(pictures)} pictures", flush=True)
     progress = schedule.progress(step)
     while progress < 1:
-        size, mosaic, paste = [s[1:] for s in STAGES if s[0] <= progress][-1]
+        stage = [s[1:] for s in stages if s[0] <= progress][-1]
         loader = torch.utils.data.DataLoader(
-            TrainingSet(pictures, args.epoch, size, mosaic, paste,
-                        seed=args.seed + step),
+            TrainingSet(pictures, args.epoch, args.seed + step, *stage),
             batch_size=args.batch, num_workers=args.workers,
             collate_fn=collate, drop_last=True)
         began, sums, steps = time.monotonic(), {}, 0
         for batch in loader:
-            set_learning_rate(optimiser, step, progress)
+            set_learning_rate(optimiser, step, progress, peak)
             losses = train_step(model, optimiser,
                                 to_device(batch, args.device))
             step, seen, steps = step + 1, seen + args.batch, steps + 1
@@ -181,7 +194,7 @@ def main():
         save(checkpoint, model, average, optimiser, step, seen, progress)
         rate = steps * args.batch / (time.monotonic() - began)
         print(f"step {step}  pictures {seen}  progress {progress:.3f}"
-              f"  size {size}  {rate:.1f}/s  "
+              f"  size {stage[0]}  {rate:.1f}/s  "
               + "  ".join(f"{k} {v / steps:.3f}"
                           for k, v in sums.items()), flush=True)
 
