@@ -33,8 +33,9 @@ const gchar *const *ci_safetensors_get_names (const CiSafetensors * file);
 /** The string @key of `__metadata__`, or NULL. */
 const gchar *ci_safetensors_get_metadata (const CiSafetensors * file,
     const gchar * key);
-/** Writes @n tensors (8-byte aligned data); @metadata: NULL or key, value,
- * ..., NULL. */
+/** Writes @n tensors, wide dtypes first, so that each is aligned for its own
+ * without holes (the official reader refuses holes); @metadata: NULL or key,
+ * value, ..., NULL. An existing file is replaced by renaming. */
 gboolean ci_safetensors_write (const gchar * path, const gchar * const *names,
     const CiTensor * tensors, gint n, const gchar * const *metadata,
     GError ** error);
