@@ -21,10 +21,12 @@ from network import CLASSES, MASK_STRIDE, PIXEL_MEAN, STRIDES
 
 # How often a picture is drawn, relative to the others: by source, and for
 # pictures with one of the rare classes.
-SOURCE_WEIGHTS = {"coco-full": 2.0, "coco-part": 1.0, "cats": 0.8,
+SOURCE_WEIGHTS = {"coco-full": 2.0, "coco-part": 1.0, "cats": 1.0,
                   "ccp": 0.5, "pennfudan": 1.0, "pelota": 0.8}
 RARE_CLASSES = ("car", "bicycle", "motorcycle")
 RARE_WEIGHT = 3.5
+# range of a picture's short side in a mosaic, in units of its window's
+MOSAIC_RANGE = (1.2, 2.6)
 MIN_PIXELS = 12       # smaller rests of an object are ignored, not learnt
 MIN_VISIBLE = 0.1     # so are objects of which less than this is left
 CELL = STRIDES[0]     # resolution of the map of labelled classes
@@ -282,7 +284,7 @@ class TrainingSet(torch.utils.data.Dataset):
                                   2) * CELL
             for window in ((0, 0, cx, cy), (cx, 0, size, cy),
                            (0, cy, cx, size), (cx, cy, size, size)):
-                self.place(canvas, window, 0.9, 2.0, rng)
+                self.place(canvas, window, *MOSAIC_RANGE, rng)
         else:
             self.place(canvas, (0, 0, size, size), self.low, self.high,
                        rng)

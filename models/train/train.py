@@ -19,12 +19,9 @@ from network import CondInst, normalise
 
 # progress at which it starts, crop size, share of mosaics, of pasted objects,
 # range of a picture's short side in crops
-STAGES = ((0.0, 256, 0.5, 0.3, 0.8, 1.7),
-          (0.7, 320, 0.4, 0.3, 0.8, 1.7),
-          (0.88, 320, 0.0, 0.1, 0.8, 1.7))
-# the second run, for the size of use
-TUNE_STAGES = ((0.0, 320, 0.0, 0.1, 0.7, 1.3),)
-TUNE_LR = 0.3
+STAGES = ((0.0, 256, 0.35, 0.3, 0.9, 1.8),
+          (0.55, 320, 0.25, 0.3, 0.8, 1.5),
+          (0.85, 320, 0.0, 0.1, 0.8, 1.4))
 LR_HEADS, LR_BACKBONE = 1e-3, 1.5e-4
 WEIGHT_DECAY = 0.02
 WARMUP_STEPS = 200
@@ -133,9 +130,10 @@ def main():
     length.add_argument("--until", metavar="HH:MM", help="local time")
     parser.add_argument("--resume", action="store_true",
                         help="go on from the checkpoint in --output")
-    parser.add_argument("--tune", metavar="CHECKPOINT",
-                        help="second run: start from its averaged weights, "
-                        "with a lower learning rate and milder augmentation")
+    parser.add_argument("--start", metavar="CHECKPOINT",
+                        help="start from the averaged weights of another run")
+    parser.add_argument("--peak", type=float, default=1.0,
+                        help="factor on the learning rates")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--epoch", type=int, default=800,
@@ -152,11 +150,9 @@ def main():
 
     model = CondInst()
     model.backbone.bottom_up.load_imagenet(args.backbone)
-    stages, peak = STAGES, 1.0
-    if args.tune:
-        state = torch.load(args.tune, map_location="cpu")
+    if args.start:
+        state = torch.load(args.start, map_location="cpu")
         model.load_state_dict(state["average"])
-        stages, peak = TUNE_STAGES, TUNE_LR
     model = model.to(args.device, memory_format=torch.channels_last).train()
     average = Average(model)
     optimiser = torch.optim.AdamW(parameter_groups(model))
@@ -174,14 +170,14 @@ def main():
     print(f"{len(pictures)} pictures", flush=True)
     progress = schedule.progress(step)
     while progress < 1:
-        stage = [s[1:] for s in stages if s[0] <= progress][-1]
+        stage = [s[1:] for s in STAGES if s[0] <= progress][-1]
         loader = torch.utils.data.DataLoader(
             TrainingSet(pictures, args.epoch, args.seed + step, *stage),
             batch_size=args.batch, num_workers=args.workers,
             collate_fn=collate, drop_last=True)
         began, sums, steps = time.monotonic(), {}, 0
         for batch in loader:
-            set_learning_rate(optimiser, step, progress, peak)
+            set_learning_rate(optimiser, step, progress, args.peak)
             losses = train_step(model, optimiser,
                                 to_device(batch, args.device))
             step, seen, steps = step + 1, seen + args.batch, steps + 1
