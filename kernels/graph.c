@@ -202,7 +202,7 @@ ci_graph_add (CiGraph * graph, CiValue a, CiValue b)
 
 CiValue
 ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel, gint stride,
-    gint padding)
+    gint padding, gboolean ceil_mode)
 {
   CiValue value;
   CiNode *node = add_map_node (graph, CI_OP_MAX_POOL, src, NULL, &value);
@@ -210,6 +210,7 @@ ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel, gint stride,
   node->kernel = kernel;
   node->stride = stride;
   node->padding = padding;
+  node->ceil_mode = ceil_mode;
   return value;
 }
 

@@ -47,6 +47,7 @@ typedef struct
   gint channels;                /* of the result */
   gint kernel, stride, padding, groups;
   gboolean bias;
+  gboolean ceil_mode;           /* max pool */
   CiActivation activation;
   CiResizeMode resize_mode;     /* upsample: factor = stride */
 

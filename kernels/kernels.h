@@ -132,12 +132,16 @@ typedef enum
   CI_ACTIVATION_NONE,
   CI_ACTIVATION_RELU,
   CI_ACTIVATION_RELU6,
+  CI_ACTIVATION_SWISH,          /* x * sigmoid (x) */
+  CI_ACTIVATION_HARD_SIGMOID,   /* relu6 (x + 3) / 6 */
 } CiActivation;
 
 typedef enum
 {
   CI_RESIZE_NEAREST,            /* floor (dst * in / out) */
   CI_RESIZE_ALIGNED_BILINEAR,   /* AdelaiDet's aligned_bilinear */
+  CI_RESIZE_BILINEAR,           /* pixel centres at .5, clamped at the edges
+                                   (align_corners=False) */
 } CiResizeMode;
 
 CiGraph *ci_graph_new (void);
@@ -165,12 +169,37 @@ CiValue ci_graph_activation (CiGraph * graph, CiValue src,
 /** Multiplies by the one value of the tensor @name (FCOS' `scales.l.scale`). */
 CiValue ci_graph_scale (CiGraph * graph, CiValue src, const gchar * name);
 CiValue ci_graph_add (CiGraph * graph, CiValue a, CiValue b);
-/** Max pooling; padding never wins. */
+/** Max pooling; padding never wins. @ceil_mode: a last window may reach over
+ * the edge, if it starts inside. */
 CiValue ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel,
-    gint stride, gint padding);
+    gint stride, gint padding, gboolean ceil_mode);
+/** Mean of each channel: channels x 1 x 1. */
+CiValue ci_graph_global_avg_pool (CiGraph * graph, CiValue src);
+/** Multiplies each channel of @src by its value in @factors (channels x 1 x
+ * 1): the end of a squeeze-and-excitation block. */
+CiValue ci_graph_channel_scale (CiGraph * graph, CiValue src, CiValue factors);
+/** @n maps of one size, stacked along the channels. */
+CiValue ci_graph_concat (CiGraph * graph, const CiValue * srcs, gint n);
+/** BiFPN's fast normalised fusion (EfficientDet section 3.2; SEMANTICS 2.5):
+ * sum of w_i * src_i over @n maps of one shape, with w = relu (v) / (sum relu
+ * (v) + 1e-4) of the tensor v = @name (n values). */
+CiValue ci_graph_weighted_add (CiGraph * graph, const CiValue * srcs, gint n,
+    const gchar * name);
 /** Upsampling by the integer @factor. */
 CiValue ci_graph_upsample (CiGraph * graph, CiValue src, gint factor,
     CiResizeMode mode);
+/** Upsampling to height and width of the map @like. */
+CiValue ci_graph_upsample_like (CiGraph * graph, CiValue src, CiValue like,
+    CiResizeMode mode);
+/**
+ * Modulated deformable convolution (DCNv2; Zhu et al., CVPR 2019; SEMANTICS
+ * 2.1) with weights as in ci_graph_conv(). @offsets has 3 * kernel^2 channels:
+ * (dy, dx) per tap, then one modulation logit per tap. Samples outside the map
+ * count as 0.
+ */
+CiValue ci_graph_deform_conv (CiGraph * graph, CiValue src, CiValue offsets,
+    const gchar * name, gint out_channels, gint kernel, gint stride,
+    gint padding, gint groups, gboolean bias);
 /** One level of an FCOS head: maps of the same H x W. */
 typedef struct
 {
@@ -218,6 +247,24 @@ typedef struct
  */
 CiValue ci_graph_dynamic_mask_head (CiGraph * graph, CiValue features,
     CiValue detections, CiValue parameters, const CiMaskHeadParams * params);
+
+typedef struct
+{
+  gint stride;                  /* of the bases, 4 */
+  gint attention_size;          /* 14 */
+  gint resolution;              /* of RoIAlign and of the masks, 56 */
+} CiBlendParams;
+
+/**
+ * BlendMask's blender (Chen et al., CVPR 2020, section 3.3;
+ * modeling/blendmask/blender.py; SEMANTICS 11): per detection RoIAlign of
+ * @bases (B x h x w) over the box, one sample per bin; the row of @attention
+ * (B x attention_size^2, basis-major) resized to the same resolution; softmax
+ * over the bases, sum of products, sigmoid. Result: one grid per detection,
+ * stretched over its box (CiMaskGrid.in_box).
+ */
+CiValue ci_graph_blend_masks (CiGraph * graph, CiValue bases,
+    CiValue detections, CiValue attention, const CiBlendParams * params);
 
 /** Gives a value the name under which plans report it ("feat.p3"). */
 void ci_graph_name (CiGraph * graph, CiValue value, const gchar * name);
@@ -285,6 +332,8 @@ typedef struct
 {
   gint x, y, width, height;
   const gfloat *prob;
+  gboolean in_box;              /* the cells divide the detection's box, clipped
+                                   to the frame, instead; x and y are 0 */
 } CiMaskGrid;
 
 /** Compiles @graph. @weights must outlive the plan. NULL and @error on a

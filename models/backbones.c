@@ -59,7 +59,7 @@ build_resnet (CiGraph * g, CiValue x, const CiConfig * config, CiValue c[3])
   g_assert (blocks);
 
   x = resnet_conv (g, x, config, "stem", "conv1", in, 7, 2, 1, TRUE);
-  x = ci_graph_max_pool (g, x, 3, 2, 1);
+  x = ci_graph_max_pool (g, x, 3, 2, 1, FALSE);
   for (gint stage = 2; stage <= 5; stage++, width *= 2, out *= 2) {
     for (gint i = 0; i < blocks[stage - 2]; i++, in = out) {
       g_autofree gchar *name = g_strdup_printf ("res%d.%d", stage, i);
@@ -161,6 +161,9 @@ ci_block_backbone (CiGraph * graph, CiValue input, const CiConfig * config,
     case CI_BACKBONE_MOBILENET_V2:
       build_mobilenet_v2 (graph, input, config, c);
       break;
+    case CI_BACKBONE_DLA:
+    case CI_BACKBONE_VOVNET:
+      g_assert_not_reached ();  /* the parser refuses them so far */
   }
   for (gint i = 0; i < 3; i++)
     ci_graph_name (graph, c[i], names[i]);

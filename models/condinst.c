@@ -146,7 +146,7 @@ build_mask_branch (CiGraph * g, const CiConfig * config,
 }
 
 CiGraph *
-ci_condinst_build (const CiConfig * config, gint capacity, gboolean full_map,
+ci_network_build (const CiConfig * config, gint capacity, gboolean full_map,
     gboolean dense_controller)
 {
   gint n = config->fcos.n_levels, n_params = ci_config_n_parameters (config);

@@ -450,12 +450,11 @@ read_root (const Section * root, CiConfig * config)
         "%d is not known here (1)", version);
   if (!get (root, "architecture"))
     fail (root, "architecture", CI_ERROR_BAD_FORMAT, "is missing");
-  config->architecture = g_strdup (architectures[read_choice (root,
-              "architecture", 0, architectures)]);
+  config->architecture = read_choice (root, "architecture", 0, architectures);
   if (name && (!*name || strlen (name) > MAX_CLASS_NAME_BYTES))
     fail (root, "name", CI_ERROR_BAD_FORMAT,
         "expected a string of 1 to %d bytes", MAX_CLASS_NAME_BYTES);
-  config->name = g_strdup (name ? name : config->architecture);
+  config->name = g_strdup (name ? name : architectures[config->architecture]);
   read_input (root, config);
   read_backbone (root, config);
   read_fpn (root, config);
@@ -512,9 +511,14 @@ ci_config_free (CiConfig * config)
   if (!config)
     return;
   g_free (config->name);
-  g_free (config->architecture);
   g_strfreev (config->classes);
   g_free (config);
+}
+
+const gchar *
+ci_architecture_name (CiArchitecture architecture)
+{
+  return architectures[architecture];
 }
 
 gint
@@ -662,7 +666,7 @@ ci_config_to_json (const CiConfig * c)
 
   add_int (out, "format_version", 1);
   add_string (out, "name", c->name);
-  add_string (out, "architecture", c->architecture);
+  add_string (out, "architecture", architectures[c->architecture]);
 
   open_section (out, "input");
   add_string (out, "channel_order", channel_orders[c->input.rgb]);

@@ -15,9 +15,24 @@ G_BEGIN_DECLS
 
 typedef enum
 {
-  CI_BACKBONE_RESNET,
+  CI_ARCHITECTURE_CONDINST,     /* BoxInst is one with 16 mask features */
+  CI_ARCHITECTURE_FCOS,         /* boxes only */
+  CI_ARCHITECTURE_BLENDMASK,
+} CiArchitecture;
+
+typedef enum
+{
+  CI_BACKBONE_RESNET,           /* and ResNeXt, by num_groups */
   CI_BACKBONE_MOBILENET_V2,
+  CI_BACKBONE_DLA,
+  CI_BACKBONE_VOVNET,           /* with eSE */
 } CiBackboneType;
+
+typedef enum
+{
+  CI_NECK_FPN,
+  CI_NECK_BIFPN,
+} CiNeck;
 
 typedef enum
 {
@@ -29,7 +44,7 @@ typedef enum
 typedef struct
 {
   gchar *name;                  /* "condinst-light" */
-  gchar *architecture;          /* "condinst" */
+  CiArchitecture architecture;  /* "condinst", "fcos", "blendmask" */
 
   struct
   {
@@ -42,18 +57,24 @@ typedef struct
   {
     CiBackboneType type;
     CiNorm norm;
-    gint depth;                 /* resnet: 18, 34, 50, 101 */
+    gint depth;                 /* resnet: 18, 34, 50, 101; dla: 34; vovnet:
+                                   39, 57, 99 */
     gint stem_out_channels, res2_out_channels;
     gint num_groups, width_per_group;
     gboolean stride_in_1x1;
+    gboolean deform_on_per_stage[4];    /* resnet: DCNv2 in res2 to res5, */
+    gint deform_interval;       /* in blocks 0, n, 2n, .. of the stage */
     gfloat width_mult;          /* mobilenet_v2 */
   } backbone;
 
   struct
   {
+    CiNeck type;
     gint out_channels;
-    gboolean output_convs;
-    gint top_levels;            /* 0: P3-P5, 1: P6, 2: P6 and P7 */
+    gboolean output_convs;      /* fpn */
+    gint top_levels;            /* 0: P3-P5, 1: P6, 2: P6 and P7; bifpn: 2 */
+    gint num_repeats;           /* bifpn */
+    CiNorm norm;                /* bifpn */
   } fpn;
 
   struct
@@ -61,7 +82,8 @@ typedef struct
     gint n_levels;              /* 3 + top_levels */
     gint strides[CI_MAX_LEVELS];
     gint num_share_convs, num_cls_convs, num_box_convs;
-    CiNorm norm;
+    CiNorm norm;                /* bn: one per level */
+    gboolean use_deformable;    /* last convolution of cls and box tower */
     gint prediction_kernel;     /* 1 or 3 */
     gboolean use_scale;
     gfloat sizes_of_interest[CI_MAX_LEVELS];    /* one per level */
@@ -76,6 +98,13 @@ typedef struct
     gboolean rel_coords;
     gint mask_out_stride;
   } condinst;
+
+  struct
+  {
+    gint num_bases, attention_size, resolution;
+    gint basis_channels, basis_num_convs;
+    CiNorm basis_norm;
+  } blendmask;
 
   struct
   {
@@ -99,6 +128,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiConfig, ci_config_free)
 /** The same as JSON; free with g_free. parse (to_json (c)) gives c. */
 gchar *ci_config_to_json (const CiConfig * config);
 
+/** As in JSON: "condinst". */
+const gchar *ci_architecture_name (CiArchitecture architecture);
+
 /** Length of the dynamic head's parameter vector: weights, then biases. */
 gint ci_config_n_parameters (const CiConfig * config);
 
@@ -106,10 +138,11 @@ gint ci_config_n_parameters (const CiConfig * config);
 const CiConfig *ci_model_get_config (const CiModel * model);
 const CiWeights *ci_model_get_weights (const CiModel * model);
 
-/* condinst.c: the network that @config describes. @dense_controller: the
- * controller's maps `head.L.top` as well (for dumps). */
-CiGraph *ci_condinst_build (const CiConfig * config, gint capacity,
-    gboolean full_map, gboolean dense_controller);
+/* condinst.c: the network that @config describes. @dense_top: the maps
+ * `head.L.top` of what is evaluated at the detections only as well (for
+ * dumps). */
+CiGraph *ci_network_build (const CiConfig * config, gint capacity,
+    gboolean full_map, gboolean dense_top);
 
 G_END_DECLS
 

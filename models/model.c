@@ -148,7 +148,7 @@ static gboolean
 check_tensors (CiModel * model, GError ** error)
 {
   TensorCheck check = { model, 0, 0, g_string_new (NULL) };
-  CiGraph *graph = ci_condinst_build (model->config,
+  CiGraph *graph = ci_network_build (model->config,
       model->config->inference.post_nms_top_k, FALSE, FALSE);
 
   ci_graph_foreach_tensor (graph, check_tensor, &check);
@@ -303,7 +303,7 @@ load_random (const gchar * name, const gchar * key, GError ** error)
   model->weights.lookup = lookup_random;
   model->random = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
       random_tensor_free);
-  graph = ci_condinst_build (config, config->inference.post_nms_top_k, FALSE,
+  graph = ci_network_build (config, config->inference.post_nms_top_k, FALSE,
       FALSE);
   ci_graph_foreach_tensor (graph, add_random_tensor, model);
   ci_graph_free (graph);
@@ -422,7 +422,7 @@ ci_model_get_path (const CiModel * model)
 const gchar *
 ci_model_get_architecture (const CiModel * model)
 {
-  return model->config->architecture;
+  return ci_architecture_name (model->config->architecture);
 }
 
 guint

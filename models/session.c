@@ -112,7 +112,7 @@ ci_session_new (CiModel * model, const CiSessionOptions * options,
   session->capacity = options->max_detections ? options->max_detections
       : session->config->inference.post_nms_top_k;
   session->pool = ci_pool_new (options->threads);
-  session->graph = ci_condinst_build (session->config, session->capacity,
+  session->graph = ci_network_build (session->config, session->capacity,
       options->full_map, options->keep_tensors);
   session->formats =
       g_ptr_array_new_with_free_func ((GDestroyNotify) format_free);

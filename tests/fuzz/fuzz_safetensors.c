@@ -31,7 +31,7 @@ fuzz_config (const gchar * json)
   g_assert_no_error (error);
   text_again = ci_config_to_json (again);
   g_assert_cmpstr (text, ==, text_again);
-  ci_graph_free (ci_condinst_build (config, config->inference.post_nms_top_k,
+  ci_graph_free (ci_network_build (config, config->inference.post_nms_top_k,
           FALSE, FALSE));
 }
 

@@ -76,7 +76,7 @@ write_model (const gchar * dir, const gchar * like, const gchar * path)
   CiGraph *graph;
 
   fail_unless (model && c.weights, "%s", error ? error->message : "");
-  graph = ci_condinst_build (ci_model_get_config (model), 100, TRUE, TRUE);
+  graph = ci_network_build (ci_model_get_config (model), 100, TRUE, TRUE);
   ci_graph_foreach_tensor (graph, collect_tensor, &c);
   metadata[1] = json = ci_config_to_json (ci_model_get_config (model));
   fail_unless (ci_safetensors_write (path,

@@ -157,7 +157,7 @@ build_group_norm (CiGraph * g, CiValue x, const gint * a)
 static void
 build_max_pool (CiGraph * g, CiValue x, const gint * a)
 {
-  ci_graph_output (g, ci_graph_max_pool (g, x, a[0], a[1], a[2]), "out");
+  ci_graph_output (g, ci_graph_max_pool (g, x, a[0], a[1], a[2], FALSE), "out");
 }
 
 /* factor, mode, residual */

@@ -59,7 +59,7 @@ static void
 check_light (const CiConfig * c)
 {
   fail_unless_equals_string (c->name, "condinst-light");
-  fail_unless_equals_string (c->architecture, "condinst");
+  fail_unless_equals_int (c->architecture, CI_ARCHITECTURE_CONDINST);
   fail_unless (c->input.rgb);
   fail_unless (c->input.pixel_mean[0] == 123.675f);
   fail_unless (c->input.pixel_std[2] == 57.375f);

@@ -91,7 +91,7 @@ collect (const gchar * name, gint n_dims, const gint64 * dims,
 static void
 collect_model (Collection * c, const CiModel * model)
 {
-  CiGraph *graph = ci_condinst_build (ci_model_get_config (model), 100, FALSE,
+  CiGraph *graph = ci_network_build (ci_model_get_config (model), 100, FALSE,
       FALSE);
 
   c->weights = ci_model_get_weights (model);
