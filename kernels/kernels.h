@@ -433,6 +433,11 @@ typedef struct
   gint strides[3];              /* bytes */
 } CiImage;
 
+/** @out: the planes of @image (of pixel format @format) from pixel (@x, @y) on,
+ * both even for 4:2:0 formats. */
+void ci_image_crop (const CiImageFormat * format, const CiImage * image,
+    gint x, gint y, CiImage * out);
+
 typedef enum
 {
   CI_RESIZE_EXACT,              /* 8-bit antialiased, bit-equal to Pillow's */

@@ -60,6 +60,38 @@ check_arguments (const CiImageFormat * format, const CiPreprocessOptions * o,
   return TRUE;
 }
 
+/* Packed formats: bytes of a pixel; green is byte 1. */
+static const struct
+{
+  gint bytes, red, blue;
+} packed[] = {
+  [CI_PIXEL_RGB] = {3, 0, 2},
+  [CI_PIXEL_BGR] = {3, 2, 0},
+  [CI_PIXEL_RGBA] = {4, 0, 2},
+  [CI_PIXEL_BGRA] = {4, 2, 0},
+  [CI_PIXEL_RGBX] = {4, 0, 2},
+  [CI_PIXEL_BGRX] = {4, 2, 0},
+  [CI_PIXEL_GRAY8] = {1, 0, 0},
+};
+
+void
+ci_image_crop (const CiImageFormat * format, const CiImage * image, gint x,
+    gint y, CiImage * out)
+{
+  const gboolean nv12 = format->pixel_format == CI_PIXEL_NV12;
+
+  *out = *image;
+  if (!nv12 && format->pixel_format != CI_PIXEL_I420) {
+    out->planes[0] += (gsize) y * image->strides[0]
+        + (gsize) x * packed[format->pixel_format].bytes;
+    return;
+  }
+  out->planes[0] += (gsize) y * image->strides[0] + x;
+  for (gint i = 1; i < (nv12 ? 2 : 3); i++)
+    out->planes[i] += (gsize) (y / 2) * image->strides[i]
+        + (nv12 ? x / 2 * 2 : x / 2);
+}
+
 /* Samples of the frame -> channels of the input, in levels 0-255. */
 static void
 set_up_channels (CiPreprocess * pre)
@@ -68,17 +100,6 @@ set_up_channels (CiPreprocess * pre)
     [CI_YUV_BT601] = {0.299, 0.114},
     [CI_YUV_BT709] = {0.2126, 0.0722},
     [CI_YUV_BT2020] = {0.2627, 0.0593},
-  };
-  static const struct
-  {
-    gint bytes, red, blue;      /* of a pixel; green is byte 1 */
-  } packed[] = {
-    [CI_PIXEL_RGB] = {3, 0, 2},
-    [CI_PIXEL_BGR] = {3, 2, 0},
-    [CI_PIXEL_RGBA] = {4, 0, 2},
-    [CI_PIXEL_BGRA] = {4, 2, 0},
-    [CI_PIXEL_RGBX] = {4, 0, 2},
-    [CI_PIXEL_BGRX] = {4, 2, 0},
   };
   const CiPixelFormat format = pre->format.pixel_format;
   const gboolean full = pre->format.full_range;

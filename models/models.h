@@ -91,6 +91,9 @@ typedef struct
   CiResizeQuality resize;
   gint max_detections;          /* capacity; 0 = the model's post_nms_top_k */
   gboolean full_map;            /* mask cells outside the boxes, too */
+  gboolean for_regions;         /* the input is input_width x input_height for
+                                   frames of any shape, so that regions of any
+                                   shape fit */
   gboolean keep_tensors;        /* named tensors stay readable (dump) */
 } CiSessionOptions;
 
@@ -144,9 +147,24 @@ void ci_session_get_detect_params (const CiSession * session,
 gboolean ci_session_run (CiSession * session, const CiImage * image,
     const CiDetectParams * params, const CiInstance ** instances, gint * n,
     GError ** error);
+
+/** A rectangle of the frame, pixels; what lies outside the frame is ignored. */
+typedef struct
+{
+  gint x, y, width, height;
+} CiRegion;
+
+/** As ci_session_run(), but looks only into @region (NULL: the whole frame),
+ * which is scaled to fit into the input that was made for the frame, so that
+ * no region needs a plan of its own. Instances are in pixels of the frame and
+ * clipped to the region (of 4:2:0 frames: grown to whole chroma samples).
+ * INVALID_ARGUMENT if no pixel of the frame is in it. */
+gboolean ci_session_run_region (CiSession * session, const CiImage * image,
+    const CiRegion * region, const CiDetectParams * params,
+    const CiInstance ** instances, gint * n, GError ** error);
 /**
- * Mask of @instance at the frame's size by the official chain (needs
- * full_map): frame_height x frame_width bytes, 0 or 1.
+ * Mask of @instance at the frame's (or region's) size by the official chain
+ * (needs full_map): height x width bytes, 0 or 1.
  */
 gboolean ci_session_paste_mask (CiSession * session,
     const CiInstance * instance, gfloat threshold, guint8 * dst,

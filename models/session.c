@@ -22,11 +22,18 @@ typedef struct
   CiPlan *plan;
 } SizedPlan;
 
+/* A part of the frame, and how it comes into the input. */
 typedef struct
 {
-  CiImageFormat image;
+  gint x, y;                    /* its corner in the frame */
+  CiImageFormat image;          /* with its own size */
   CiPreprocessOptions pre_options;
   CiPreprocess *pre;
+} View;
+
+typedef struct
+{
+  View whole;
   SizedPlan *sized;
 } Format;
 
@@ -41,7 +48,10 @@ struct _CiSession
 
   GPtrArray *formats;           /* Format, most recently used last */
   Format *current;
-  gboolean has_run;             /* since it became the current one */
+  View region;                  /* the latest that was asked for; pre is NULL
+                                   without one */
+  View *view;                   /* of the last run, or NULL: none since
+                                   configure () */
   gint64 preprocess_ns;
 
   CiInstance *instances;        /* capacity */
@@ -62,7 +72,7 @@ sized_plan_unref (SizedPlan * sized)
 static void
 format_free (Format * format)
 {
-  ci_preprocess_free (format->pre);
+  ci_preprocess_free (format->whole.pre);
   sized_plan_unref (format->sized);
   g_free (format);
 }
@@ -125,6 +135,7 @@ ci_session_free (CiSession * session)
 {
   if (!session)
     return;
+  ci_preprocess_free (session->region.pre);
   g_ptr_array_unref (session->formats);
   ci_graph_free (session->graph);
   ci_pool_free (session->pool);
@@ -142,6 +153,19 @@ round_up (gint n, gint divisor)
   return (n + divisor - 1) / divisor * divisor;
 }
 
+/* The size that keeps the shape of @image in a box. */
+static void
+fit (const CiImageFormat * image, gint width, gint height,
+    CiPreprocessOptions * out)
+{
+  gdouble scale = MIN ((gdouble) width / image->width,
+      (gdouble) height / image->height);
+
+  /* an image of extreme shape keeps a pixel */
+  out->resized_width = CLAMP ((gint) (image->width * scale + 0.5), 1, width);
+  out->resized_height = CLAMP ((gint) (image->height * scale + 0.5), 1, height);
+}
+
 static void
 choose_size (const CiSession * session, const CiImageFormat * image,
     CiPreprocessOptions * out)
@@ -150,11 +174,7 @@ choose_size (const CiSession * session, const CiImageFormat * image,
   gint divisor = session->config->input.size_divisor;
 
   if (o->input_width) {
-    gdouble scale = MIN ((gdouble) o->input_width / image->width,
-        (gdouble) o->input_height / image->height);
-
-    out->resized_width = image->width * scale + 0.5;
-    out->resized_height = image->height * scale + 0.5;
+    fit (image, o->input_width, o->input_height, out);
   } else {
     gint min_size = o->min_size ? o->min_size : session->config->input.min_size;
     gint max_size = o->max_size ? o->max_size : session->config->input.max_size;
@@ -165,11 +185,10 @@ choose_size (const CiSession * session, const CiImageFormat * image,
     ci_resize_shortest_edge (image->width, image->height, min_size, max_size,
         &out->resized_width, &out->resized_height);
   }
-  /* a frame of extreme shape keeps a pixel */
-  out->resized_width = MAX (out->resized_width, 1);
-  out->resized_height = MAX (out->resized_height, 1);
-  out->padded_width = round_up (out->resized_width, divisor);
-  out->padded_height = round_up (out->resized_height, divisor);
+  out->padded_width = round_up (o->for_regions && o->input_width ?
+      o->input_width : out->resized_width, divisor);
+  out->padded_height = round_up (o->for_regions && o->input_width ?
+      o->input_height : out->resized_height, divisor);
 }
 
 static SizedPlan *
@@ -212,6 +231,7 @@ static Format *
 new_format (CiSession * session, const CiImageFormat * image, GError ** error)
 {
   const CiConfig *config = session->config;
+  CiPreprocessOptions *pre_options;
   Format *format;
 
   if (image->width < 1 || image->height < 1) {
@@ -220,18 +240,18 @@ new_format (CiSession * session, const CiImageFormat * image, GError ** error)
     return NULL;
   }
   format = g_new0 (Format, 1);
-  format->image = *image;
-  format->pre_options.rgb = config->input.rgb;
-  format->pre_options.quality = session->options.resize;
-  memcpy (format->pre_options.mean, config->input.pixel_mean,
-      sizeof (format->pre_options.mean));
-  memcpy (format->pre_options.std, config->input.pixel_std,
-      sizeof (format->pre_options.std));
-  choose_size (session, image, &format->pre_options);
-  if (!(format->pre = ci_preprocess_new (image, &format->pre_options, error))
-      || !(format->sized = get_plan (session,
-              format->pre_options.padded_width,
-              format->pre_options.padded_height, error))) {
+  format->whole.image = *image;
+  pre_options = &format->whole.pre_options;
+  pre_options->rgb = config->input.rgb;
+  pre_options->quality = session->options.resize;
+  memcpy (pre_options->mean, config->input.pixel_mean,
+      sizeof (pre_options->mean));
+  memcpy (pre_options->std, config->input.pixel_std,
+      sizeof (pre_options->std));
+  choose_size (session, image, pre_options);
+  if (!(format->whole.pre = ci_preprocess_new (image, pre_options, error))
+      || !(format->sized = get_plan (session, pre_options->padded_width,
+              pre_options->padded_height, error))) {
     format_free (format);
     return NULL;
   }
@@ -248,8 +268,8 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   gsize needed;
 
   for (guint i = 0; i < formats->len && !format; i++)
-    if (same_format (&((Format *) g_ptr_array_index (formats, i))->image,
-            image))
+    if (same_format (&((Format *) g_ptr_array_index (formats,
+                    i))->whole.image, image))
       format = g_ptr_array_steal_index (formats, i);
   if (!format && !(format = new_format (session, image, error)))
     return FALSE;
@@ -270,7 +290,8 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   }
   g_ptr_array_add (formats, format);
   session->current = format;
-  session->has_run = FALSE;
+  session->view = NULL;
+  g_clear_pointer (&session->region.pre, ci_preprocess_free);
   session->n_instances = 0;
   if (formats->len > MAX_FORMATS)
     g_ptr_array_remove_index (formats, 0);
@@ -291,14 +312,16 @@ ci_session_get_detect_params (const CiSession * session,
         config->inference.cross_class_threshold};
 }
 
-/* Boxes to the frame and clipped, grids to bytes. */
+/* Boxes to the frame and clipped to the view, grids to bytes. */
 static void
 collect_instances (CiSession * session)
 {
   const Format *format = session->current;
-  gint w = format->image.width, h = format->image.height;
-  gfloat sx = (gdouble) w / format->pre_options.resized_width;
-  gfloat sy = (gdouble) h / format->pre_options.resized_height;
+  const View *view = session->view;
+  gint x0 = view->x, y0 = view->y;
+  gint x1 = x0 + view->image.width, y1 = y0 + view->image.height;
+  gfloat sx = (gdouble) view->image.width / view->pre_options.resized_width;
+  gfloat sy = (gdouble) view->image.height / view->pre_options.resized_height;
   gint stride = session->config->condinst.mask_out_stride;
   gfloat half = stride / 2.0f - stride / 2;     /* of an odd stride */
   guint8 *grid = session->grids;
@@ -312,8 +335,8 @@ collect_instances (CiSession * session)
     CiMaskGrid mask;
 
     *out = (CiInstance) {
-    CLAMP (box[0] * sx, 0, w), CLAMP (box[1] * sy, 0, h),
-          CLAMP (box[2] * sx, 0, w), CLAMP (box[3] * sy, 0, h),
+    CLAMP (x0 + box[0] * sx, x0, x1), CLAMP (y0 + box[1] * sy, y0, y1),
+          CLAMP (x0 + box[2] * sx, x0, x1), CLAMP (y0 + box[3] * sy, y0, y1),
           d.scores[i], d.classes[i]};
     if (out->x1 <= out->x0 || out->y1 <= out->y0)
       continue;
@@ -330,22 +353,61 @@ collect_instances (CiSession * session)
        * pixel centres at .5 */
       out->scale_x = stride * sx;
       out->scale_y = stride * sy;
-      out->offset_x = (stride * mask.x + 0.5f - half) * sx;
-      out->offset_y = (stride * mask.y + 0.5f - half) * sy;
+      out->offset_x = x0 + (stride * mask.x + 0.5f - half) * sx;
+      out->offset_y = y0 + (stride * mask.y + 0.5f - half) * sy;
       grid += n;
     }
     session->n_instances++;
   }
 }
 
+/* Sets session->region to @region of the frame. */
+static gboolean
+set_region (CiSession * session, const CiRegion * region, GError ** error)
+{
+  const View *whole = &session->current->whole;
+  View *view = &session->region;
+  CiImageFormat image = whole->image;
+  /* chroma samples are not split */
+  gboolean halved = image.pixel_format == CI_PIXEL_NV12
+      || image.pixel_format == CI_PIXEL_I420;
+  gint64 x0 = MAX (region->x, 0), y0 = MAX (region->y, 0);
+  gint64 x1 = MIN ((gint64) region->x + region->width, image.width);
+  gint64 y1 = MIN ((gint64) region->y + region->height, image.height);
+
+  if (x0 >= x1 || y0 >= y1) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "the region %dx%d at (%d, %d) has no pixel of a frame of %dx%d",
+        region->width, region->height, region->x, region->y, image.width,
+        image.height);
+    return FALSE;
+  }
+  view->x = halved ? x0 & ~1 : x0;
+  view->y = halved ? y0 & ~1 : y0;
+  image.width = MIN (halved ? (x1 + 1) & ~1 : x1, image.width) - view->x;
+  image.height = MIN (halved ? (y1 + 1) & ~1 : y1, image.height) - view->y;
+  if (view->pre && same_format (&image, &view->image))
+    return TRUE;
+
+  g_clear_pointer (&view->pre, ci_preprocess_free);
+  view->image = image;
+  view->pre_options = whole->pre_options;
+  fit (&image, view->pre_options.padded_width,
+      view->pre_options.padded_height, &view->pre_options);
+  view->pre = ci_preprocess_new (&image, &view->pre_options, error);
+  return view->pre != NULL;
+}
+
 gboolean
-ci_session_run (CiSession * session, const CiImage * image,
-    const CiDetectParams * params, const CiInstance ** instances, gint * n,
-    GError ** error)
+ci_session_run_region (CiSession * session, const CiImage * image,
+    const CiRegion * region, const CiDetectParams * params,
+    const CiInstance ** instances, gint * n, GError ** error)
 {
   CiDetectParams defaults;
   gint64 start = g_get_monotonic_time ();
   Format *format = session->current;
+  CiImage part;
+  View *view;
 
   if (!format) {
     g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
@@ -356,24 +418,38 @@ ci_session_run (CiSession * session, const CiImage * image,
     ci_session_get_detect_params (session, &defaults);
     params = &defaults;
   }
-  ci_preprocess_run (format->pre, image,
-      ci_plan_get_input (format->sized->plan), session->pool);
-  session->preprocess_ns = (g_get_monotonic_time () - start) * 1000;
   session->n_instances = 0;
+  session->view = NULL;
+  if (region && !set_region (session, region, error))
+    return FALSE;
+  view = region ? &session->region : &format->whole;
+  ci_image_crop (&view->image, image, view->x, view->y, &part);
+  ci_preprocess_run (view->pre, &part, ci_plan_get_input (format->sized->plan),
+      session->pool);
+  session->preprocess_ns = (g_get_monotonic_time () - start) * 1000;
   if (!ci_plan_run (format->sized->plan, params, error))
     return FALSE;
+  session->view = view;
   collect_instances (session);
-  session->has_run = TRUE;
   *instances = session->instances;
   *n = session->n_instances;
   return TRUE;
 }
 
 gboolean
+ci_session_run (CiSession * session, const CiImage * image,
+    const CiDetectParams * params, const CiInstance ** instances, gint * n,
+    GError ** error)
+{
+  return ci_session_run_region (session, image, NULL, params, instances, n,
+      error);
+}
+
+gboolean
 ci_session_paste_mask (CiSession * session, const CiInstance * instance,
     gfloat threshold, guint8 * dst, GError ** error)
 {
-  const Format *format = session->current;
+  const View *view = session->view;
   CiMaskGrid grid;
 
   if (!session->options.full_map) {
@@ -381,15 +457,15 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
         "exact masks need a session with full_map");
     return FALSE;
   }
-  if (!session->has_run || !ci_plan_get_mask (format->sized->plan,
+  if (!view || !ci_plan_get_mask (session->current->sized->plan,
           instance->detection, &grid)) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "no mask of detection %d", instance->detection);
     return FALSE;
   }
   ci_mask_paste (&grid, session->config->condinst.mask_out_stride,
-      format->pre_options.resized_width, format->pre_options.resized_height,
-      format->image.width, format->image.height, threshold, dst);
+      view->pre_options.resized_width, view->pre_options.resized_height,
+      view->image.width, view->image.height, threshold, dst);
   return TRUE;
 }
 
@@ -410,7 +486,7 @@ ci_session_get_input_size (const CiSession * session, gint * resized_width,
 {
   CiPreprocessOptions none = { 0 };
   const CiPreprocessOptions *o = session->current ?
-      &session->current->pre_options : &none;
+      &session->current->whole.pre_options : &none;
 
   *resized_width = o->resized_width;
   *resized_height = o->resized_height;
@@ -485,7 +561,7 @@ dump_detections (CiSession * session, Dump * dump)
 static gboolean
 dump_masks (CiSession * session, Dump * dump, GError ** error)
 {
-  const CiImageFormat *image = &session->current->image;
+  const CiImageFormat *image = &session->view->image;
   gint n = session->n_instances;
   gsize n_pixels = (gsize) image->width * image->height;
   gsize n_bytes = (n_pixels + 7) / 8;
@@ -523,12 +599,12 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
   gboolean ok;
 
   if (!session->options.keep_tensors || !session->options.full_map
-      || !session->has_run) {
+      || !session->view) {
     g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "a dump needs a session with keep_tensors and full_map that has run");
     return FALSE;
   }
-  pre = &session->current->pre_options;
+  pre = &session->view->pre_options;
   plan = session->current->sized->plan;
   dump.names = g_ptr_array_new_with_free_func (g_free);
   dump.tensors = g_array_new (FALSE, FALSE, sizeof (CiTensor));
@@ -538,7 +614,7 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
   if (session->options.resize == CI_RESIZE_EXACT) {
     t = (CiTensor) {
       CI_DTYPE_U8, 3, {pre->resized_height, pre->resized_width, 3}};
-    t.data = g_memdup2 (ci_preprocess_get_resized (session->current->pre),
+    t.data = g_memdup2 (ci_preprocess_get_resized (session->view->pre),
         ci_tensor_n_elements (&t));
     if (t.data)
       dump_take (&dump, "input.resized_u8", &t);

@@ -156,6 +156,125 @@ GST_START_TEST (test_misuse_gives_errors)
 
 GST_END_TEST;
 
+/* The planes of a frame of @width x @height in `pixels`. */
+static CiImage
+planes_of (CiPixelFormat format, gint width, gint height)
+{
+  gint chroma = (width + 1) / 2, luma_size = width * height;
+  CiImage image = { {pixels}, {width} };
+
+  if (format == CI_PIXEL_RGB) {
+    image.strides[0] = 3 * width;
+  } else if (format == CI_PIXEL_NV12) {
+    image.planes[1] = pixels + luma_size;
+    image.strides[1] = 2 * chroma;
+  } else if (format == CI_PIXEL_I420) {
+    image.planes[1] = pixels + luma_size;
+    image.planes[2] = image.planes[1] + chroma * ((height + 1) / 2);
+    image.strides[1] = image.strides[2] = chroma;
+  }
+  return image;
+}
+
+static const CiPixelFormat region_formats[] = {
+  CI_PIXEL_RGB, CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8
+};
+
+/* What is found in a region is what is found in a frame that ends where the
+ * region does, moved by its corner. */
+GST_START_TEST (test_region_is_like_a_frame_of_its_own)
+{
+  const CiRegion region = { 40, 22, 150, 98 };
+  CiPixelFormat pixel_format = region_formats[__i__];
+  CiImageFormat whole = { pixel_format, 241, 163 };
+  CiImageFormat part = { pixel_format, region.width, region.height };
+  CiImage image = planes_of (pixel_format, whole.width, whole.height);
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  const CiInstance *a, *b;
+  gint n_a, n_b, padded_width, padded_height, width, height;
+  CiSession *in_frame, *alone;
+  CiDetectParams params;
+  CiImage cropped;
+
+  for (guint i = 0; i < sizeof (pixels); i++)
+    pixels[i] = (i / 50 % 3) * 80 + i % 41;
+  options.input_width = 128;
+  options.input_height = 160;
+  options.for_regions = TRUE;
+  in_frame = new_session (&options);
+  alone = new_session (&options);
+  fail_unless (ci_session_configure (in_frame, &whole, NULL));
+  fail_unless (ci_session_configure (alone, &part, NULL));
+  ci_session_get_input_size (in_frame, &width, &height, &padded_width,
+      &padded_height);
+  fail_unless_equals_int (padded_width, 128);
+  fail_unless_equals_int (padded_height, 160);
+
+  ci_session_get_detect_params (alone, &params);
+  params.inference_threshold = 0;
+  fail_unless (ci_session_run_region (in_frame, &image, &region, &params, &a,
+          &n_a, NULL));
+  ci_image_crop (&whole, &image, region.x, region.y, &cropped);
+  fail_unless (ci_session_run (alone, &cropped, &params, &b, &n_b, NULL));
+  fail_unless (n_a > 0);
+  fail_unless_equals_int (n_a, n_b);
+  for (gint i = 0; i < n_a; i++) {
+    fail_unless_equals_int (a[i].class_id, b[i].class_id);
+    fail_unless_equals_float (a[i].score, b[i].score);
+    fail_unless (ABS (a[i].x0 - b[i].x0 - region.x) < 1e-4f);
+    fail_unless (ABS (a[i].y1 - b[i].y1 - region.y) < 1e-4f);
+    fail_unless (ABS (a[i].offset_x - b[i].offset_x - region.x) < 1e-4f);
+    fail_unless (ABS (a[i].offset_y - b[i].offset_y - region.y) < 1e-4f);
+    fail_unless_equals_float (a[i].scale_x, b[i].scale_x);
+    fail_unless_equals_int (a[i].grid_width, b[i].grid_width);
+    fail_unless (memcmp (a[i].grid, b[i].grid,
+            a[i].grid_width * a[i].grid_height) == 0);
+  }
+  ci_session_free (in_frame);
+  ci_session_free (alone);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_region_at_the_edge)
+{
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiImage image = planes_of (CI_PIXEL_NV12, 101, 75);
+  CiImageFormat format = { CI_PIXEL_NV12, 101, 75 };
+  static const CiRegion partly[] = {
+    {-20, -10, 50, 50}, {100, 74, 1, 1}, {33, 11, 1, 1}, {0, 0, 101, 75},
+    {-5, 40, G_MAXINT, G_MAXINT},
+  };
+  static const CiRegion outside[] = {
+    {101, 0, 10, 10}, {0, -5, 10, 5}, {5, 5, 0, 10}, {5, 5, 10, -1},
+    {G_MAXINT, G_MAXINT, G_MAXINT, G_MAXINT},
+  };
+  CiSession *session;
+  const CiInstance *found;
+  gint n;
+
+  options.input_width = options.input_height = 64;
+  session = new_session (&options);
+  fail_unless (ci_session_configure (session, &format, NULL));
+  for (guint i = 0; i < G_N_ELEMENTS (partly); i++) {
+    fail_unless (ci_session_run_region (session, &image, &partly[i], NULL,
+            &found, &n, NULL));
+    for (gint k = 0; k < n; k++)
+      fail_unless (found[k].x0 >= 0 && found[k].x1 <= 101 && found[k].y0 >= 0
+          && found[k].y1 <= 75 && found[k].x0 < found[k].x1);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (outside); i++) {
+    g_autoptr (GError) error = NULL;
+
+    fail_if (ci_session_run_region (session, &image, &outside[i], NULL,
+            &found, &n, &error));
+    fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT));
+  }
+  ci_session_free (session);
+}
+
+GST_END_TEST;
+
 static Suite *
 session_suite (void)
 {
@@ -167,6 +286,9 @@ session_suite (void)
   tcase_add_test (tc, test_bad_options_are_refused);
   tcase_add_test (tc, test_formats_follow_each_other);
   tcase_add_test (tc, test_misuse_gives_errors);
+  tcase_add_loop_test (tc, test_region_is_like_a_frame_of_its_own, 0,
+      G_N_ELEMENTS (region_formats));
+  tcase_add_test (tc, test_region_at_the_edge);
   return s;
 }
 
