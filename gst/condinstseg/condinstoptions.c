@@ -27,6 +27,8 @@ static const gsize offsets[COND_INST_N_PROPS] = {
   FIELD (MAX_SIZE, max_size),
   FIELD (RESIZE_QUALITY, resize_quality),
   FIELD (FULL_MAP, full_map),
+  FIELD (INFERENCE_REGION, region),
+  FIELD (OBJECT_CLASS, object_class),
   FIELD (SCORE_THRESHOLD, score_threshold),
   FIELD (IOU_THRESHOLD, iou_threshold),
   FIELD (CROSS_CLASS_IOU_THRESHOLD, cross_class_iou_threshold),
@@ -80,6 +82,26 @@ gst_cond_inst_seg_resize_quality_get_type (void)
   if (g_once_init_enter (&type)) {
     GType new_type =
         g_enum_register_static ("GstCondInstSegResizeQuality", values);
+
+    g_once_init_leave (&type, new_type);
+  }
+  return type;
+}
+
+#define GST_TYPE_COND_INST_SEG_REGION (gst_cond_inst_seg_region_get_type ())
+static GType
+gst_cond_inst_seg_region_get_type (void)
+{
+  static GType type = 0;
+  static const GEnumValue values[] = {
+    {GST_COND_INST_SEG_REGION_FULL_FRAME, "The whole frame", "full-frame"},
+    {GST_COND_INST_SEG_REGION_ROI_LIST,
+        "The regions of interest attached to the frame", "roi-list"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type)) {
+    GType new_type = g_enum_register_static ("GstCondInstSegRegion", values);
 
     g_once_init_leave (&type, new_type);
   }
@@ -219,6 +241,35 @@ make_specs (void)
       g_param_spec_boolean ("full-map", "Full map",
           "Compute masks all over the frame instead of only around their box",
           FALSE, ready);
+  /**
+   * GstCondInstSeg:inference-region:
+   *
+   * With `roi-list` objects are looked for in the regions of interest that
+   * elements upstream attached to a frame (#GstVideoRegionOfInterestMeta), one
+   * run of the network per region; a frame without any has no objects. Each
+   * region is scaled to fit into #GstCondInstSeg:input-width x
+   * #GstCondInstSeg:input-height or, without them, into the input that a whole
+   * frame would get. Objects that overlapping regions share count once.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_INFERENCE_REGION] =
+      g_param_spec_enum ("inference-region", "Inference region",
+          "Where in a frame to look for objects",
+          GST_TYPE_COND_INST_SEG_REGION, GST_COND_INST_SEG_REGION_FULL_FRAME,
+          ready);
+  /**
+   * GstCondInstSeg:object-class:
+   *
+   * With #GstCondInstSeg:inference-region `roi-list` the types of the regions
+   * to look into, with `;` between them.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_OBJECT_CLASS] =
+      g_param_spec_string ("object-class", "Object class",
+          "With inference-region=roi-list: types of the regions to look into, "
+          "separated by ';' (NULL = all)", NULL, playing);
 
   /**
    * GstCondInstSeg:score-threshold:
@@ -382,6 +433,7 @@ cond_inst_options_install (GObjectClass * klass)
   g_object_class_install_properties (klass, COND_INST_N_PROPS, specs);
   gst_type_mark_as_plugin_api (GST_TYPE_COND_INST_SEG_PROVIDER, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_COND_INST_SEG_RESIZE_QUALITY, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_COND_INST_SEG_REGION, 0);
 }
 
 void

@@ -45,6 +45,22 @@ typedef enum
   GST_COND_INST_SEG_RESIZE_QUALITY_FAST,
 } GstCondInstSegResizeQuality;
 
+/**
+ * GstCondInstSegRegion:
+ * @GST_COND_INST_SEG_REGION_FULL_FRAME: the whole frame at once
+ * @GST_COND_INST_SEG_REGION_ROI_LIST: each region of interest that elements
+ *   upstream attached to the frame (#GstVideoRegionOfInterestMeta)
+ *
+ * Where in a frame objects are looked for.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  GST_COND_INST_SEG_REGION_FULL_FRAME,
+  GST_COND_INST_SEG_REGION_ROI_LIST,
+} GstCondInstSegRegion;
+
 typedef enum
 {
   COND_INST_PROP_0,
@@ -59,6 +75,8 @@ typedef enum
   COND_INST_PROP_MAX_SIZE,
   COND_INST_PROP_RESIZE_QUALITY,
   COND_INST_PROP_FULL_MAP,
+  COND_INST_PROP_INFERENCE_REGION,
+  COND_INST_PROP_OBJECT_CLASS,
   COND_INST_PROP_SCORE_THRESHOLD,
   COND_INST_PROP_IOU_THRESHOLD,
   COND_INST_PROP_CROSS_CLASS_IOU_THRESHOLD,
@@ -81,6 +99,7 @@ typedef struct
   gchar *model_file, *model_instance_id, *label_file;
   gint provider;                /* GstCondInstSegProvider */
   gint resize_quality;          /* GstCondInstSegResizeQuality */
+  gint region;                  /* GstCondInstSegRegion */
   guint threads, input_width, input_height, min_size, max_size;
   gboolean full_map;
 
@@ -88,7 +107,7 @@ typedef struct
   gfloat score_threshold, iou_threshold, cross_class_iou_threshold;
   gfloat mask_threshold;
   guint max_detections, inference_interval;
-  gchar *selected_types, *excluded_types;
+  gchar *selected_types, *excluded_types, *object_class;
   gboolean attach_roi_meta, post_messages, qos;
 } CondInstOptions;
 

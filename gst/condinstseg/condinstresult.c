@@ -8,18 +8,31 @@
 
 #include "condinstresult.h"
 
+static void
+clear_mask (gpointer mask)
+{
+  g_clear_pointer (&((GstInstanceMask *) mask)->grid, g_bytes_unref);
+}
+
 void
 cond_inst_result_init (CondInstResult * result)
 {
   result->instances = g_array_new (FALSE, FALSE, sizeof (GstInstanceMask));
-  result->grids = NULL;
+  g_array_set_clear_func (result->instances, clear_mask);
 }
 
 void
 cond_inst_result_clear (CondInstResult * result)
 {
   g_clear_pointer (&result->instances, g_array_unref);
-  g_clear_pointer (&result->grids, g_bytes_unref);
+}
+
+void
+cond_inst_result_reset (CondInstResult * result, guint width, guint height)
+{
+  result->width = width;
+  result->height = height;
+  g_array_set_size (result->instances, 0);
 }
 
 /* Readers of the metadata take a pixel for the object's from the probability
@@ -37,25 +50,54 @@ fill_mask_table (gfloat threshold, guint8 table[256])
         128 + ((i - first) * 127 + (255 - first) / 2) / (255 - first) : 255;
 }
 
-void
-cond_inst_result_set (CondInstResult * result, const CiInstance * found,
-    gint n, guint width, guint height, const GQuark * labels,
-    gfloat mask_threshold)
+static gdouble
+box_iou (const GstInstanceMask * a, const CiInstance * b)
 {
+  gdouble w = MIN (a->x1, b->x1) - MAX (a->x0, b->x0);
+  gdouble h = MIN (a->y1, b->y1) - MAX (a->y0, b->y0);
+  gdouble both = w > 0 && h > 0 ? w * h : 0;
+
+  return both / ((gdouble) (a->x1 - a->x0) * (a->y1 - a->y0)
+      + (gdouble) (b->x1 - b->x0) * (b->y1 - b->y0) - both);
+}
+
+/* Whether one of the first @n_before objects is @found, and at least as good;
+ * worse ones make room for it. */
+static gboolean
+is_known (CondInstResult * result, guint * n_before, const CiInstance * found,
+    gdouble iou_threshold)
+{
+  for (guint i = 0; i < *n_before; i++) {
+    const GstInstanceMask *mask = &g_array_index (result->instances,
+        GstInstanceMask, i);
+
+    if (mask->class_id != found->class_id
+        || box_iou (mask, found) <= iou_threshold)
+      continue;
+    if (mask->score >= found->score)
+      return TRUE;
+    g_array_remove_index (result->instances, i--);
+    (*n_before)--;
+  }
+  return FALSE;
+}
+
+void
+cond_inst_result_add (CondInstResult * result, const CiInstance * found,
+    gint n, const GQuark * labels, gfloat mask_threshold,
+    gdouble iou_threshold)
+{
+  g_autoptr (GBytes) grids = NULL;
+  guint n_before = result->instances->len;
   guint8 table[256], *cells = NULL;
   gsize size = 0, offset = 0;
-
-  result->width = width;
-  result->height = height;
-  g_array_set_size (result->instances, 0);
-  g_clear_pointer (&result->grids, g_bytes_unref);
 
   for (gint i = 0; i < n; i++)
     if (found[i].grid)
       size += (gsize) found[i].grid_width * found[i].grid_height;
   if (size > 0) {
     cells = g_malloc (size);
-    result->grids = g_bytes_new_take (cells, size);
+    grids = g_bytes_new_take (cells, size);
     fill_mask_table (mask_threshold, table);
   }
 
@@ -63,7 +105,8 @@ cond_inst_result_set (CondInstResult * result, const CiInstance * found,
     const CiInstance *src = &found[i];
     GstInstanceMask mask = { 0 };
 
-    mask.id = i;
+    if (is_known (result, &n_before, src, iou_threshold))
+      continue;
     mask.class_id = src->class_id;
     mask.label = labels[src->class_id];
     mask.score = src->score;
@@ -83,11 +126,28 @@ cond_inst_result_set (CondInstResult * result, const CiInstance * found,
       mask.grid_width = mask.grid_stride = src->grid_width;
       mask.grid_height = src->grid_height;
       mask.grid_offset = offset;
-      mask.grid = result->grids;
+      mask.grid = g_bytes_ref (grids);
       offset += area;
     }
     g_array_append_val (result->instances, mask);
   }
+}
+
+static gint
+compare_scores (gconstpointer a, gconstpointer b)
+{
+  gfloat x = ((const GstInstanceMask *) a)->score;
+  gfloat y = ((const GstInstanceMask *) b)->score;
+
+  return (x < y) - (x > y);
+}
+
+void
+cond_inst_result_truncate (CondInstResult * result, guint max)
+{
+  g_array_sort (result->instances, compare_scores);
+  if (result->instances->len > max)
+    g_array_set_size (result->instances, max);
 }
 
 /* In the layout that DL Streamer's elements read. */
@@ -126,6 +186,7 @@ cond_inst_result_attach (CondInstResult * result, GstBuffer * buffer,
     GstInstanceMask *mask = &g_array_index (result->instances,
         GstInstanceMask, i);
 
+    mask->id = i;
     mask->flags = predicted ? GST_INSTANCE_MASK_FLAG_PREDICTED :
         GST_INSTANCE_MASK_FLAG_NONE;
     gst_instance_mask_meta_add (meta, mask);

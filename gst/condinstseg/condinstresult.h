@@ -18,19 +18,26 @@ G_BEGIN_DECLS
 typedef struct
 {
   guint width, height;          /* of the frame */
-  GArray *instances;            /* of GstInstanceMask; all use `grids` */
-  GBytes *grids;                /* all masks of the frame; NULL if none */
+  GArray *instances;            /* of GstInstanceMask, each with a reference to
+                                   its grid */
 } CondInstResult;
 
 void cond_inst_result_init (CondInstResult * result);
 void cond_inst_result_clear (CondInstResult * result);
 
-/* Copies @n objects that were found in a frame of @width x @height. @labels
- * has one entry per class. A pixel belongs to an object from the probability
- * @mask_threshold on. */
-void cond_inst_result_set (CondInstResult * result, const CiInstance * found,
-    gint n, guint width, guint height, const GQuark * labels,
-    gfloat mask_threshold);
+/* Starts anew, for a frame of @width x @height. */
+void cond_inst_result_reset (CondInstResult * result, guint width,
+    guint height);
+/* Adds copies of @n objects that one look at the frame found. @labels has one
+ * entry per class. A pixel belongs to an object from the probability
+ * @mask_threshold on. Of an object that an earlier look found, too (the same
+ * class, an overlap of boxes beyond @iou_threshold), the better copy stays. */
+void cond_inst_result_add (CondInstResult * result, const CiInstance * found,
+    gint n, const GQuark * labels, gfloat mask_threshold,
+    gdouble iou_threshold);
+
+/* Leaves the @max objects with the highest scores, in that order. */
+void cond_inst_result_truncate (CondInstResult * result, guint max);
 
 /* Attaches a GstInstanceMaskMeta from @source to the writable @buffer, also if
  * there are no objects, and with @with_roi a GstVideoRegionOfInterestMeta per

@@ -29,6 +29,10 @@
  * longer than a frame lasts, a queue behind condinstseg makes for smooth
  * playback; live pipelines are told the latency that inference adds.
  *
+ * With #GstCondInstSeg:inference-region `roi-list` only the regions that a
+ * detector upstream attached to the frame are looked at: that finds far
+ * smaller objects, and costs nothing where there are none.
+ *
  * With #GstCondInstSeg:post-messages each frame posts an element message named
  * `condinstseg` on the bus, with the fields
  *
@@ -233,21 +237,12 @@ update_classes (GstCondInstSeg * self)
   }
 }
 
-/* Runs the network on @buf and keeps what it finds. */
+/* Maximum detections, thresholds and classes for the next run. */
 static gboolean
-infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
+prepare_run (GstCondInstSeg * self, const CondInstOptions * options,
+    CiDetectParams * params)
 {
-  GstBaseTransform *trans = GST_BASE_TRANSFORM (self);
-  CiImage image = { {NULL}, {0} };
-  CiDetectParams params;
-  CiSessionTimes times;
-  const CiInstance *found;
-  GstVideoFrame frame;
   GError *error = NULL;
-  gint64 start = g_get_monotonic_time ();
-  gint64 times_ns[COND_INST_N_STAGES];
-  gboolean ok;
-  gint n = 0;
 
   update_classes (self);
   if (options->max_detections == 0 ? self->session_options.max_detections != 0 :
@@ -258,19 +253,93 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
     }
   }
 
-  ci_session_get_detect_params (self->session, &params);
+  ci_session_get_detect_params (self->session, params);
   /* scores are square roots of what the engine compares */
-  params.inference_threshold = options->score_threshold >= 0 ?
+  params->inference_threshold = options->score_threshold >= 0 ?
       options->score_threshold : ci_model_get_score_threshold (self->model);
-  params.inference_threshold *= params.inference_threshold;
+  params->inference_threshold *= params->inference_threshold;
   if (options->iou_threshold >= 0)
-    params.nms_threshold = options->iou_threshold;
+    params->nms_threshold = options->iou_threshold;
   if (options->cross_class_iou_threshold >= 0)
-    params.cross_class_threshold = options->cross_class_iou_threshold;
+    params->cross_class_threshold = options->cross_class_iou_threshold;
   if (options->max_detections > 0)
-    params.post_nms_top_k = options->max_detections;
-  params.classes = self->classes;
+    params->post_nms_top_k = options->max_detections;
+  params->classes = self->classes;
+  return TRUE;
+}
 
+/* Looks into @region of a frame (NULL: all of it) and adds what it finds to
+ * the result, and what it takes to @times_ns. */
+static gboolean
+look (GstCondInstSeg * self, const CiImage * image, const CiRegion * region,
+    const CiDetectParams * params, gfloat mask_threshold, gint64 * times_ns)
+{
+  GError *error = NULL;
+  CiSessionTimes times;
+  const CiInstance *found;
+  gint n = 0;
+
+  if (!ci_session_run_region (self->session, image, region, params, &found,
+          &n, &error)) {
+    post_error (self, error, "Cannot look for objects in a frame");
+    return FALSE;
+  }
+  cond_inst_result_add (&self->result, found, n, self->quarks, mask_threshold,
+      params->nms_threshold);
+  ci_session_get_times (self->session, &times);
+  times_ns[COND_INST_STAGE_PREPROCESS] += times.preprocess_ns;
+  times_ns[COND_INST_STAGE_NETWORK] += times.network_ns;
+  times_ns[COND_INST_STAGE_DECODE] += times.decode_ns;
+  times_ns[COND_INST_STAGE_MASKS] += times.masks_ns;
+  return TRUE;
+}
+
+/* Looks into the regions of interest of @buf whose type is in @types. */
+static gboolean
+look_into_regions (GstCondInstSeg * self, GstBuffer * buf, gchar ** types,
+    const CiImage * image, const CiDetectParams * params,
+    gfloat mask_threshold, gint64 * times_ns)
+{
+  GstVideoRegionOfInterestMeta *roi;
+  gpointer state = NULL;
+
+  while ((roi = (GstVideoRegionOfInterestMeta *)
+          gst_buffer_iterate_meta_filtered (buf, &state,
+              GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))) {
+    const gchar *type = g_quark_to_string (roi->roi_type);
+    CiRegion region = { MIN (roi->x, G_MAXINT), MIN (roi->y, G_MAXINT),
+      MIN (roi->w, G_MAXINT), MIN (roi->h, G_MAXINT)
+    };
+
+    if (types && !(type && g_strv_contains ((const gchar * const *) types,
+                type)))
+      continue;
+    /* trackers let regions leave the frame */
+    if (region.x >= self->format.width || region.y >= self->format.height
+        || region.width == 0 || region.height == 0)
+      continue;
+    if (!look (self, image, &region, params, mask_threshold, times_ns))
+      return FALSE;
+  }
+  cond_inst_result_truncate (&self->result, params->post_nms_top_k);
+  return TRUE;
+}
+
+/* Runs the network on @buf and keeps what it finds. */
+static gboolean
+infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
+{
+  GstBaseTransform *trans = GST_BASE_TRANSFORM (self);
+  gint64 times_ns[COND_INST_N_STAGES] = { 0 };
+  gint64 start = g_get_monotonic_time ();
+  g_auto (GStrv) types = NULL;
+  CiImage image = { {NULL}, {0} };
+  CiDetectParams params;
+  GstVideoFrame frame;
+  gboolean ok;
+
+  if (!prepare_run (self, options, &params))
+    return FALSE;
   if (!gst_video_frame_map (&frame, &self->info, buf,
           GST_MAP_READ | GST_VIDEO_FRAME_MAP_FLAG_NO_REF)) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
@@ -286,22 +355,24 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
     image.planes[i] = GST_VIDEO_FRAME_PLANE_DATA (&frame, i);
     image.strides[i] = GST_VIDEO_FRAME_PLANE_STRIDE (&frame, i);
   }
-  ok = ci_session_run (self->session, &image, &params, &found, &n, &error);
-  gst_video_frame_unmap (&frame);
-  if (!ok) {
-    post_error (self, error, "Cannot look for objects in a frame");
-    return FALSE;
+  cond_inst_result_reset (&self->result, self->format.width,
+      self->format.height);
+  if (options->region == GST_COND_INST_SEG_REGION_FULL_FRAME) {
+    ok = look (self, &image, NULL, &params, options->mask_threshold, times_ns);
+  } else {
+    GST_OBJECT_LOCK (self);
+    if (self->options.object_class)
+      types = g_strsplit (self->options.object_class, ";", -1);
+    GST_OBJECT_UNLOCK (self);
+    ok = look_into_regions (self, buf, types, &image, &params,
+        options->mask_threshold, times_ns);
   }
-  cond_inst_result_set (&self->result, found, n, self->format.width,
-      self->format.height, self->quarks, options->mask_threshold);
+  gst_video_frame_unmap (&frame);
+  if (!ok)
+    return FALSE;
   self->have_result = TRUE;
   self->result_age = 0;
 
-  ci_session_get_times (self->session, &times);
-  times_ns[COND_INST_STAGE_PREPROCESS] = times.preprocess_ns;
-  times_ns[COND_INST_STAGE_NETWORK] = times.network_ns;
-  times_ns[COND_INST_STAGE_DECODE] = times.decode_ns;
-  times_ns[COND_INST_STAGE_MASKS] = times.masks_ns;
   times_ns[COND_INST_STAGE_TOTAL] = (g_get_monotonic_time () - start) * 1000;
   GST_OBJECT_LOCK (self);
   cond_inst_qos_inferred (&self->qos, frame_running_time (&trans->segment,
@@ -726,6 +797,8 @@ gst_cond_inst_seg_start (GstBaseTransform * trans)
       options->resize_quality == GST_COND_INST_SEG_RESIZE_QUALITY_FAST ?
       CI_RESIZE_FAST : CI_RESIZE_EXACT;
   self->session_options.full_map = options->full_map;
+  self->session_options.for_regions =
+      options->region == GST_COND_INST_SEG_REGION_ROI_LIST;
   if (!open_session (self, options->max_detections, &error)) {
     what = g_strdup_printf ("Cannot run model '%s'", name);
     goto failed;

@@ -323,6 +323,117 @@ GST_START_TEST (test_roi_meta)
 
 GST_END_TEST;
 
+/* ---- regions ----------------------------------------------------------- */
+
+#define IN_REGIONS SEG "inference-region=roi-list "
+
+/* Pushes a frame with regions of interest: type, x, y, width, height. */
+typedef struct
+{
+  const gchar *type;
+  guint x, y, width, height;
+} Roi;
+
+static GstBuffer *
+push_with_regions (GstHarness * h, const GstVideoInfo * info,
+    const Roi * regions, guint n)
+{
+  GstBuffer *buf = make_frame (info, 0);
+
+  for (guint i = 0; i < n; i++)
+    gst_buffer_add_video_region_of_interest_meta (buf, regions[i].type,
+        regions[i].x, regions[i].y, regions[i].width, regions[i].height);
+  buf = gst_harness_push_and_pull (h, buf);
+  fail_unless (buf != NULL);
+  return buf;
+}
+
+GST_START_TEST (test_regions)
+{
+  static const Roi regions[] = {
+    {"car", 20, 30, 90, 64}, {"person", 120, 20, 40, 80},
+    {"car", 150, 110, 400, 400}, {"car", 4000, 10, 5, 5}, {"car", 5, 5, 0, 9}
+  };
+  GstHarness *h = gst_harness_new_parse (IN_REGIONS);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_NV12, 170, 130);
+  GstInstanceMaskMeta *meta;
+  GstBuffer *buf;
+  guint n_all;
+
+  set_caps (h, &info);
+  /* nothing to look at: no objects, but still looked */
+  buf = push_with_regions (h, &info, NULL, 0);
+  fail_unless (get_meta (buf, &info) != NULL);
+  fail_unless_equals_int (count (buf), 0);
+  gst_buffer_unref (buf);
+
+  buf = push_with_regions (h, &info, regions, 1);
+  meta = get_meta (buf, &info);
+  fail_unless (count (buf) > 0);
+  for (guint i = 0; i < count (buf); i++) {
+    const GstInstanceMask *m = gst_instance_mask_meta_get_instance (meta, i);
+
+    fail_unless (m->x0 >= 20 && m->x1 <= 110 && m->y0 >= 30 && m->y1 <= 94);
+    fail_unless (m->grid != NULL);
+  }
+  gst_buffer_unref (buf);
+
+  /* regions that leave the frame, are outside of it or empty */
+  gst_harness_set (h, "condinstseg", "max-detections", 1000, NULL);
+  buf = push_with_regions (h, &info, regions, G_N_ELEMENTS (regions));
+  n_all = count (buf);
+  gst_buffer_unref (buf);
+  fail_unless (n_all > 0);
+
+  gst_harness_set (h, "condinstseg", "object-class", "bus;person", NULL);
+  buf = push_with_regions (h, &info, regions, G_N_ELEMENTS (regions));
+  meta = get_meta (buf, &info);
+  fail_unless (count (buf) > 0 && count (buf) < n_all);
+  for (guint i = 0; i < count (buf); i++)
+    fail_unless (gst_instance_mask_meta_get_instance (meta, i)->x0 >= 120);
+  gst_buffer_unref (buf);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
+/* What two regions share is there once, and all in all there are not more
+ * objects than allowed, the best of them, in order. */
+GST_START_TEST (test_regions_share_objects)
+{
+  static const Roi twice[] = {
+    {"a", 10, 10, 100, 80}, {"b", 10, 10, 100, 80}, {"c", 60, 40, 100, 80}
+  };
+  GstHarness *h = gst_harness_new_parse (IN_REGIONS);
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_RGB, 170, 130);
+  GstInstanceMaskMeta *meta;
+  GstBuffer *once, *both;
+
+  set_caps (h, &info);
+  once = push_with_regions (h, &info, twice, 1);
+  both = push_with_regions (h, &info, twice, 2);
+  fail_unless (count (once) > 0);
+  assert_same_objects (once, both);
+  gst_buffer_unref (both);
+
+  both = push_with_regions (h, &info, twice, 3);
+  fail_unless_equals_int (count (both), 5);
+  meta = get_meta (both, &info);
+  for (guint i = 0; i < 5; i++) {
+    const GstInstanceMask *m = gst_instance_mask_meta_get_instance (meta, i);
+
+    fail_unless_equals_int (m->id, i);
+    if (i > 0)
+      fail_unless (m->score <= gst_instance_mask_meta_get_instance (meta,
+              i - 1)->score);
+  }
+  gst_buffer_unref (once);
+  gst_buffer_unref (both);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
 /* ---- options that change while playing --------------------------------- */
 
 GST_START_TEST (test_score_threshold)
@@ -607,6 +718,8 @@ condinstseg_suite (void)
   tcase_add_test (tc, test_padded_planes);
   tcase_add_test (tc, test_colorimetry);
   tcase_add_test (tc, test_roi_meta);
+  tcase_add_test (tc, test_regions);
+  tcase_add_test (tc, test_regions_share_objects);
 
   tc = tcase_create ("options");
   suite_add_tcase (s, tc);
