@@ -225,10 +225,26 @@ read_floats (const Section * s, const gchar * key, gfloat * out,
 /* ---- the sections ----------------------------------------------------- */
 
 static const gchar *const channel_orders[] = { "BGR", "RGB", NULL };
-static const gchar *const backbones[] = { "resnet", "mobilenet_v2", NULL };
+/* in the order of their enums */
+static const gchar *const architectures[] =
+    { "condinst", "fcos", "blendmask", NULL };
+static const gchar *const backbones[] =
+    { "resnet", "mobilenet_v2", "dla", "vovnet", NULL };
+static const gchar *const necks[] = { "fpn", "bifpn", NULL };
 static const gchar *const norms[] = { "none", "bn", "gn", NULL };
 
-static const gchar *const architectures[] = { "condinst", NULL };
+/* The normalisation @key of maps of @channels, a number called @source. */
+static CiNorm
+read_norm (const Section * s, const gchar * key, gint channels,
+    const gchar * source)
+{
+  CiNorm norm = read_choice (s, key, CI_NORM_NONE, norms);
+
+  if (norm == CI_NORM_GN && channels % CI_NORM_GROUPS)
+    fail (s, key, CI_ERROR_BAD_FORMAT, "expected %s to be a multiple of gn's "
+        "%d groups, found %d", source, CI_NORM_GROUPS, channels);
+  return norm;
+}
 
 static void
 read_input (const Section * root, CiConfig * config)
@@ -258,11 +274,85 @@ read_input (const Section * root, CiConfig * config)
 }
 
 static void
+read_booleans (const Section * s, const gchar * key, gboolean * out, gint n)
+{
+  JsonNode *node = get (s, key);
+  JsonArray *array = node && JSON_NODE_HOLDS_ARRAY (node) ?
+      json_node_get_array (node) : NULL;
+  gboolean ok = array && (gint) json_array_get_length (array) == n;
+
+  for (gint i = 0; i < n && ok; i++) {
+    JsonNode *element = json_array_get_element (array, i);
+
+    ok = JSON_NODE_HOLDS_VALUE (element)
+        && json_node_get_value_type (element) == G_TYPE_BOOLEAN;
+    if (ok)
+      out[i] = json_node_get_boolean (element);
+  }
+  if (node && !ok) {
+    g_autofree gchar *expected =
+        g_strdup_printf ("an array of %d, each true or false", n);
+
+    fail_type (s, key, node, expected);
+  }
+}
+
+/* The number of layers, which has to be one of @known (0 at the end). */
+static gint
+read_depth (const Section * s, const gint * known)
+{
+  g_autoptr (GString) list = g_string_new (NULL);
+  gint depth = read_int (s, "depth", known[0], 1, G_MAXINT);
+
+  if (!get (s, "depth"))
+    fail (s, "depth", CI_ERROR_BAD_FORMAT, "is missing");
+  for (gint i = 0; known[i]; i++) {
+    if (known[i] == depth)
+      return depth;
+    g_string_append_printf (list, "%s%d", i ? ", " : "", known[i]);
+  }
+  fail (s, "depth", CI_ERROR_UNSUPPORTED, "%d is not known here (%s)", depth,
+      list->str);
+  return known[0];
+}
+
+static void
+read_resnet (const Section * s, CiConfig * config)
+{
+  static const gint depths[] = { 18, 34, 50, 101, 0 };
+  gint depth = read_depth (s, depths);
+  gint groups = read_int (s, "num_groups", 1, 1, 8192);
+  gint width = read_int (s, "width_per_group", 64, 1, 8192);
+  gboolean *deform = config->backbone.deform_on_per_stage;
+
+  config->backbone.depth = depth;
+  config->backbone.num_groups = groups;
+  config->backbone.width_per_group = width;
+  config->backbone.stem_out_channels =
+      read_int (s, "stem_out_channels", 64, 1, 65536);
+  config->backbone.res2_out_channels =
+      read_int (s, "res2_out_channels", depth < 50 ? 64 : 256, 1, 65536 / 8);
+  config->backbone.stride_in_1x1 = read_boolean (s, "stride_in_1x1", TRUE);
+  read_booleans (s, "deform_on_per_stage", deform, 4);
+  config->backbone.deform_interval = read_int (s, "deform_interval", 1, 1, 64);
+  if (groups * width > 65536 / 8)
+    fail (s, "width_per_group", CI_ERROR_BAD_FORMAT,
+        "expected at most 8192 channels in res2, found %d groups of %d",
+        groups, width);
+  if (depth < 50 && groups != 1)
+    fail (s, "num_groups", CI_ERROR_UNSUPPORTED,
+        "expected 1 at depth %d, found %d", depth, groups);
+  if (depth < 50 && (deform[0] || deform[1] || deform[2] || deform[3]))
+    fail (s, "deform_on_per_stage", CI_ERROR_UNSUPPORTED,
+        "expected no deformable stage at depth %d", depth);
+}
+
+static void
 read_backbone (const Section * root, CiConfig * config)
 {
-  static const gint depths[] = { 18, 34, 50, 101 };
+  static const gint dla_depths[] = { 34, 0 };
+  static const gint vovnet_depths[] = { 19, 39, 57, 99, 0 };
   Section s = read_section (root, "backbone", "backbone.");
-  guint i;
 
   if (!get (&s, "type"))
     fail (&s, "type", CI_ERROR_BAD_FORMAT, "is missing");
@@ -271,38 +361,20 @@ read_backbone (const Section * root, CiConfig * config)
   if (config->backbone.norm == CI_NORM_GN)
     fail (&s, "norm", CI_ERROR_UNSUPPORTED,
         "\"gn\" is not known here (none, bn)");
-  config->backbone.width_mult = 1;
-  if (config->backbone.type == CI_BACKBONE_MOBILENET_V2) {
-    config->backbone.width_mult = read_float (&s, "width_mult", 1, 0.1, 4);
-    return;
-  }
-
-  if (!get (&s, "depth"))
-    fail (&s, "depth", CI_ERROR_BAD_FORMAT, "is missing");
-  config->backbone.depth = read_int (&s, "depth", 50, 1, G_MAXINT);
-  for (i = 0; i < G_N_ELEMENTS (depths); i++)
-    if (depths[i] == config->backbone.depth)
+  switch (config->backbone.type) {
+    case CI_BACKBONE_RESNET:
+      read_resnet (&s, config);
       break;
-  if (i == G_N_ELEMENTS (depths))
-    fail (&s, "depth", CI_ERROR_UNSUPPORTED,
-        "%d is not known here (18, 34, 50, 101)", config->backbone.depth);
-  config->backbone.stem_out_channels =
-      read_int (&s, "stem_out_channels", 64, 1, 65536);
-  config->backbone.res2_out_channels = read_int (&s, "res2_out_channels",
-      config->backbone.depth < 50 ? 64 : 256, 1, 65536 / 8);
-  config->backbone.num_groups = read_int (&s, "num_groups", 1, 1, 8192);
-  config->backbone.width_per_group =
-      read_int (&s, "width_per_group", 64, 1, 8192);
-  config->backbone.stride_in_1x1 = read_boolean (&s, "stride_in_1x1", TRUE);
-  if (config->backbone.num_groups * config->backbone.width_per_group
-      > 65536 / 8)
-    fail (&s, "width_per_group", CI_ERROR_BAD_FORMAT,
-        "expected at most 8192 channels in res2, found %d groups of %d",
-        config->backbone.num_groups, config->backbone.width_per_group);
-  if (config->backbone.depth < 50 && config->backbone.num_groups != 1)
-    fail (&s, "num_groups", CI_ERROR_UNSUPPORTED,
-        "expected 1 at depth %d, found %d", config->backbone.depth,
-        config->backbone.num_groups);
+    case CI_BACKBONE_MOBILENET_V2:
+      config->backbone.width_mult = read_float (&s, "width_mult", 1, 0.1, 4);
+      break;
+    case CI_BACKBONE_DLA:
+      config->backbone.depth = read_depth (&s, dla_depths);
+      break;
+    case CI_BACKBONE_VOVNET:
+      config->backbone.depth = read_depth (&s, vovnet_depths);
+      break;
+  }
 }
 
 static void
@@ -310,9 +382,25 @@ read_fpn (const Section * root, CiConfig * config)
 {
   Section s = read_section (root, "fpn", "fpn.");
 
+  config->fpn.type = read_choice (&s, "type", CI_NECK_FPN, necks);
   config->fpn.out_channels = read_int (&s, "out_channels", 256, 1, 65536);
-  config->fpn.output_convs = read_boolean (&s, "output_convs", TRUE);
+  config->fpn.norm = read_norm (&s, "norm", config->fpn.out_channels,
+      "fpn.out_channels");
   config->fpn.top_levels = read_int (&s, "top_levels", 2, 0, 2);
+  if (config->fpn.type == CI_NECK_FPN) {
+    config->fpn.output_convs = read_boolean (&s, "output_convs", TRUE);
+    return;
+  }
+  config->fpn.num_repeats = read_int (&s, "num_repeats", 6, 1, 32);
+  /* what the official code has no nodes, or no names, for */
+  if (config->fpn.top_levels == 1)
+    fail (&s, "top_levels", CI_ERROR_UNSUPPORTED,
+        "expected 0 or 2 with a bifpn, found 1");
+  if (config->backbone.type != CI_BACKBONE_RESNET
+      && config->backbone.type != CI_BACKBONE_MOBILENET_V2)
+    fail (&s, "type", CI_ERROR_UNSUPPORTED, "expected a resnet or "
+        "mobilenet_v2 under a bifpn, found %s",
+        backbones[config->backbone.type]);
 }
 
 static void
@@ -338,13 +426,9 @@ read_fcos (const Section * root, CiConfig * config)
   config->fcos.num_share_convs = read_int (&s, "num_share_convs", 0, 0, 32);
   config->fcos.num_cls_convs = read_int (&s, "num_cls_convs", 4, 0, 32);
   config->fcos.num_box_convs = read_int (&s, "num_box_convs", 4, 0, 32);
-  config->fcos.norm = read_choice (&s, "norm", CI_NORM_NONE, norms);
-  if (config->fcos.norm == CI_NORM_BN)
-    fail (&s, "norm", CI_ERROR_UNSUPPORTED,
-        "\"bn\" (one per level) is not known here (none, gn)");
-  if (config->fcos.norm == CI_NORM_GN && config->fpn.out_channels % 32)
-    fail (&s, "norm", CI_ERROR_BAD_FORMAT, "expected fpn.out_channels to be a "
-        "multiple of gn's 32 groups, found %d", config->fpn.out_channels);
+  config->fcos.norm = read_norm (&s, "norm", config->fpn.out_channels,
+      "fpn.out_channels");
+  config->fcos.use_deformable = read_boolean (&s, "use_deformable", FALSE);
   config->fcos.prediction_kernel = read_int (&s, "prediction_kernel", 3, 1, 3);
   if (config->fcos.prediction_kernel == 2)
     fail (&s, "prediction_kernel", CI_ERROR_BAD_FORMAT,
@@ -371,11 +455,8 @@ read_condinst (const Section * root, CiConfig * config)
   config->condinst.branch_num_convs = read_int (&branch, "num_convs", 4, 0, 32);
   config->condinst.branch_out_channels =
       read_int (&branch, "out_channels", 8, 1, 32);
-  config->condinst.branch_norm = read_choice (&branch, "norm", CI_NORM_NONE,
-      norms);
-  if (config->condinst.branch_norm == CI_NORM_GN)
-    fail (&branch, "norm", CI_ERROR_UNSUPPORTED,
-        "\"gn\" is not known here (none, bn)");
+  config->condinst.branch_norm = read_norm (&branch, "norm",
+      config->condinst.branch_channels, "channels");
   config->condinst.head_channels = read_int (&head, "channels", 8, 1, 32);
   config->condinst.head_num_layers = read_int (&head, "num_layers", 3, 1, 8);
   config->condinst.rel_coords = read_boolean (&head, "rel_coords", TRUE);
@@ -384,6 +465,23 @@ read_condinst (const Section * root, CiConfig * config)
     fail (&s, "mask_out_stride", CI_ERROR_BAD_FORMAT,
         "expected 1, 2, 4 or 8, found %d", stride);
   config->condinst.mask_out_stride = stride;
+}
+
+static void
+read_blendmask (const Section * root, CiConfig * config)
+{
+  Section s = read_section (root, "blendmask", "blendmask.");
+
+  config->blendmask.num_bases = read_int (&s, "num_bases", 4, 1, 32);
+  config->blendmask.attention_size = read_int (&s, "attention_size", 14, 1,
+      32);
+  config->blendmask.resolution = read_int (&s, "resolution", 56, 1, 256);
+  config->blendmask.basis_channels =
+      read_int (&s, "basis_channels", 128, 1, 65536);
+  config->blendmask.basis_num_convs = read_int (&s, "basis_num_convs", 3, 0,
+      32);
+  config->blendmask.basis_norm = read_norm (&s, "basis_norm",
+      config->blendmask.basis_channels, "basis_channels");
 }
 
 static void
@@ -459,7 +557,16 @@ read_root (const Section * root, CiConfig * config)
   read_backbone (root, config);
   read_fpn (root, config);
   read_fcos (root, config);
-  read_condinst (root, config);
+  switch (config->architecture) {
+    case CI_ARCHITECTURE_CONDINST:
+      read_condinst (root, config);
+      break;
+    case CI_ARCHITECTURE_BLENDMASK:
+      read_blendmask (root, config);
+      break;
+    case CI_ARCHITECTURE_FCOS:
+      break;
+  }
   read_inference (root, config);
   read_classes (root, config);
 }
@@ -524,10 +631,13 @@ ci_architecture_name (CiArchitecture architecture)
 gint
 ci_config_n_parameters (const CiConfig * config)
 {
+  gint size = config->blendmask.attention_size;
   gint in = config->condinst.branch_out_channels
       + (config->condinst.rel_coords ? 2 : 0);
   gint n = 0;
 
+  if (config->architecture == CI_ARCHITECTURE_BLENDMASK)
+    return config->blendmask.num_bases * size * size;
   for (gint i = 0; i < config->condinst.head_num_layers; i++) {
     gint out = i == config->condinst.head_num_layers - 1 ? 1
         : config->condinst.head_channels;
@@ -603,28 +713,44 @@ close_section (GString * out)
 }
 
 static void
-add_network (GString * out, const CiConfig * c)
+add_backbone (GString * out, const CiConfig * c)
 {
-  gfloat strides[CI_MAX_LEVELS];
-
   open_section (out, "backbone");
   add_string (out, "type", backbones[c->backbone.type]);
   add_string (out, "norm", norms[c->backbone.norm]);
-  if (c->backbone.type == CI_BACKBONE_RESNET) {
+  if (c->backbone.type == CI_BACKBONE_MOBILENET_V2)
+    add_float (out, "width_mult", c->backbone.width_mult);
+  else
     add_int (out, "depth", c->backbone.depth);
+  if (c->backbone.type == CI_BACKBONE_RESNET) {
     add_int (out, "stem_out_channels", c->backbone.stem_out_channels);
     add_int (out, "res2_out_channels", c->backbone.res2_out_channels);
     add_int (out, "num_groups", c->backbone.num_groups);
     add_int (out, "width_per_group", c->backbone.width_per_group);
     add_boolean (out, "stride_in_1x1", c->backbone.stride_in_1x1);
-  } else {
-    add_float (out, "width_mult", c->backbone.width_mult);
+    add_key (out, "deform_on_per_stage");
+    for (gint i = 0; i < 4; i++)
+      g_string_append_printf (out, "%s%s", i ? "," : "[",
+          c->backbone.deform_on_per_stage[i] ? "true" : "false");
+    g_string_append_c (out, ']');
+    add_int (out, "deform_interval", c->backbone.deform_interval);
   }
   close_section (out);
+}
+
+static void
+add_detector (GString * out, const CiConfig * c)
+{
+  gfloat strides[CI_MAX_LEVELS];
 
   open_section (out, "fpn");
+  add_string (out, "type", necks[c->fpn.type]);
   add_int (out, "out_channels", c->fpn.out_channels);
-  add_boolean (out, "output_convs", c->fpn.output_convs);
+  add_string (out, "norm", norms[c->fpn.norm]);
+  if (c->fpn.type == CI_NECK_FPN)
+    add_boolean (out, "output_convs", c->fpn.output_convs);
+  else
+    add_int (out, "num_repeats", c->fpn.num_repeats);
   add_int (out, "top_levels", c->fpn.top_levels);
   close_section (out);
 
@@ -636,13 +762,18 @@ add_network (GString * out, const CiConfig * c)
   add_int (out, "num_cls_convs", c->fcos.num_cls_convs);
   add_int (out, "num_box_convs", c->fcos.num_box_convs);
   add_string (out, "norm", norms[c->fcos.norm]);
+  add_boolean (out, "use_deformable", c->fcos.use_deformable);
   add_int (out, "prediction_kernel", c->fcos.prediction_kernel);
   add_boolean (out, "use_scale", c->fcos.use_scale);
   add_floats (out, "sizes_of_interest", c->fcos.sizes_of_interest,
       c->fcos.n_levels);
   add_boolean (out, "thresh_with_ctr", c->fcos.thresh_with_ctr);
   close_section (out);
+}
 
+static void
+add_condinst (GString * out, const CiConfig * c)
+{
   open_section (out, "condinst");
   open_section (out, "mask_branch");
   add_int (out, "channels", c->condinst.branch_channels);
@@ -656,6 +787,19 @@ add_network (GString * out, const CiConfig * c)
   add_boolean (out, "rel_coords", c->condinst.rel_coords);
   close_section (out);
   add_int (out, "mask_out_stride", c->condinst.mask_out_stride);
+  close_section (out);
+}
+
+static void
+add_blendmask (GString * out, const CiConfig * c)
+{
+  open_section (out, "blendmask");
+  add_int (out, "num_bases", c->blendmask.num_bases);
+  add_int (out, "attention_size", c->blendmask.attention_size);
+  add_int (out, "resolution", c->blendmask.resolution);
+  add_int (out, "basis_channels", c->blendmask.basis_channels);
+  add_int (out, "basis_num_convs", c->blendmask.basis_num_convs);
+  add_string (out, "basis_norm", norms[c->blendmask.basis_norm]);
   close_section (out);
 }
 
@@ -677,7 +821,12 @@ ci_config_to_json (const CiConfig * c)
   add_int (out, "size_divisor", c->input.size_divisor);
   close_section (out);
 
-  add_network (out, c);
+  add_backbone (out, c);
+  add_detector (out, c);
+  if (c->architecture == CI_ARCHITECTURE_CONDINST)
+    add_condinst (out, c);
+  else if (c->architecture == CI_ARCHITECTURE_BLENDMASK)
+    add_blendmask (out, c);
 
   open_section (out, "inference");
   add_float (out, "inference_threshold", c->inference.inference_threshold);

@@ -12,6 +12,7 @@
 G_BEGIN_DECLS
 
 #define CI_MAX_LEVELS 8
+#define CI_NORM_GROUPS 32       /* of every group norm */
 
 typedef enum
 {
@@ -38,7 +39,7 @@ typedef enum
 {
   CI_NORM_NONE,                 /* folded into weights and bias */
   CI_NORM_BN,                   /* batch norm, frozen or synchronised */
-  CI_NORM_GN,                   /* group norm, 32 groups */
+  CI_NORM_GN,                   /* group norm */
 } CiNorm;
 
 typedef struct
@@ -58,7 +59,7 @@ typedef struct
     CiBackboneType type;
     CiNorm norm;
     gint depth;                 /* resnet: 18, 34, 50, 101; dla: 34; vovnet:
-                                   39, 57, 99 */
+                                   19, 39, 57, 99 */
     gint stem_out_channels, res2_out_channels;
     gint num_groups, width_per_group;
     gboolean stride_in_1x1;
@@ -72,9 +73,10 @@ typedef struct
     CiNeck type;
     gint out_channels;
     gboolean output_convs;      /* fpn */
-    gint top_levels;            /* 0: P3-P5, 1: P6, 2: P6 and P7; bifpn: 2 */
+    gint top_levels;            /* 0: P3-P5, 1: P6, 2: P6 and P7; bifpn: 0 or
+                                   2 */
     gint num_repeats;           /* bifpn */
-    CiNorm norm;                /* bifpn */
+    CiNorm norm;
   } fpn;
 
   struct
@@ -131,14 +133,15 @@ gchar *ci_config_to_json (const CiConfig * config);
 /** As in JSON: "condinst". */
 const gchar *ci_architecture_name (CiArchitecture architecture);
 
-/** Length of the dynamic head's parameter vector: weights, then biases. */
+/** How many numbers are predicted for each detection's mask: the dynamic head's
+ * weights, then biases; BlendMask's attention, basis by basis. */
 gint ci_config_n_parameters (const CiConfig * config);
 
 /* model.c, for session.c */
 const CiConfig *ci_model_get_config (const CiModel * model);
 const CiWeights *ci_model_get_weights (const CiModel * model);
 
-/* condinst.c: the network that @config describes. @dense_top: the maps
+/* network.c: the network that @config describes. @dense_top: the maps
  * `head.L.top` of what is evaluated at the detections only as well (for
  * dumps). */
 CiGraph *ci_network_build (const CiConfig * config, gint capacity,

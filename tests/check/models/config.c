@@ -174,6 +174,76 @@ GST_START_TEST (test_config_n_parameters)
 
 GST_END_TEST;
 
+/* What is read is what is written, section by section; sections of other
+ * architectures neither count nor come back. */
+GST_START_TEST (test_config_family)
+{
+  static const gchar fcos[] = "{\"architecture\":\"fcos\","
+      "\"backbone\":{\"type\":\"resnet\",\"depth\":101,\"num_groups\":32,"
+      "\"width_per_group\":8,\"stride_in_1x1\":false,"
+      "\"deform_on_per_stage\":[false,false,true,true],"
+      "\"deform_interval\":3},\"fcos\":{\"norm\":\"bn\","
+      "\"use_deformable\":true},\"condinst\":{\"mask_out_stride\":3},"
+      "\"classes\":[\"x\"]}";
+  static const gchar blendmask[] = "{\"architecture\":\"blendmask\","
+      "\"backbone\":{\"type\":\"dla\",\"depth\":34,\"norm\":\"bn\"},"
+      "\"fpn\":{\"top_levels\":0},\"blendmask\":{\"num_bases\":5,"
+      "\"attention_size\":7,\"resolution\":28,\"basis_channels\":64,"
+      "\"basis_num_convs\":2,\"basis_norm\":\"bn\"},\"classes\":[\"x\"]}";
+  static const gchar bifpn[] = "{\"architecture\":\"condinst\","
+      "\"backbone\":{\"type\":\"resnet\",\"depth\":50},"
+      "\"fpn\":{\"type\":\"bifpn\",\"out_channels\":160,\"norm\":\"bn\","
+      "\"num_repeats\":5},\"classes\":[\"x\"]}";
+  static const gchar vovnet[] = "{\"architecture\":\"fcos\","
+      "\"backbone\":{\"type\":\"vovnet\",\"depth\":57},"
+      "\"classes\":[\"x\"]}";
+  const gchar *const all[] = { fcos, blendmask, bifpn, vovnet };
+  CiConfig *parsed[4];
+  const CiConfig *c;
+
+  for (guint i = 0; i < 4; i++) {
+    g_autoptr (CiConfig) config = parse_ok (all[i]);
+    g_autofree gchar *json = ci_config_to_json (config);
+    g_autofree gchar *again = NULL;
+
+    parsed[i] = parse_ok (json);
+    again = ci_config_to_json (parsed[i]);
+    fail_unless_equals_string (json, again);
+    fail_unless (!strstr (json, "mask_branch") == (i != 2), "%s", json);
+    fail_unless (!strstr (json, "num_bases") == (i != 1), "%s", json);
+  }
+  c = parsed[0];
+  fail_unless_equals_int (c->architecture, CI_ARCHITECTURE_FCOS);
+  fail_unless_equals_int (c->backbone.num_groups, 32);
+  fail_unless_equals_int (c->backbone.deform_interval, 3);
+  fail_if (c->backbone.deform_on_per_stage[1]);
+  fail_unless (c->backbone.deform_on_per_stage[2]
+      && c->backbone.deform_on_per_stage[3]);
+  fail_unless_equals_int (c->fcos.norm, CI_NORM_BN);
+  fail_unless (c->fcos.use_deformable);
+  c = parsed[1];
+  fail_unless_equals_int (c->architecture, CI_ARCHITECTURE_BLENDMASK);
+  fail_unless_equals_int (c->backbone.type, CI_BACKBONE_DLA);
+  fail_unless_equals_int (c->fcos.n_levels, 3);
+  fail_unless_equals_int (c->blendmask.num_bases, 5);
+  fail_unless_equals_int (c->blendmask.resolution, 28);
+  fail_unless_equals_int (c->blendmask.basis_channels, 64);
+  fail_unless_equals_int (c->blendmask.basis_num_convs, 2);
+  fail_unless_equals_int (c->blendmask.basis_norm, CI_NORM_BN);
+  fail_unless_equals_int (ci_config_n_parameters (c), 5 * 7 * 7);
+  c = parsed[2];
+  fail_unless_equals_int (c->fpn.type, CI_NECK_BIFPN);
+  fail_unless_equals_int (c->fpn.norm, CI_NORM_BN);
+  fail_unless_equals_int (c->fpn.num_repeats, 5);
+  c = parsed[3];
+  fail_unless_equals_int (c->backbone.type, CI_BACKBONE_VOVNET);
+  fail_unless_equals_int (c->backbone.depth, 57);
+  for (guint i = 0; i < 4; i++)
+    ci_config_free (parsed[i]);
+}
+
+GST_END_TEST;
+
 static const struct
 {
   const gchar *json;
@@ -222,6 +292,43 @@ static const struct
       "backbone.width_per_group|8192 groups of 8192"},
   {BACKBONE ("\"type\":\"resnet\",\"depth\":18,\"num_groups\":2"),
       CI_ERROR_UNSUPPORTED, "backbone.num_groups"},
+  {BACKBONE ("\"type\":\"resnet\",\"depth\":34,"
+            "\"deform_on_per_stage\":[false,false,false,true]"),
+      CI_ERROR_UNSUPPORTED, "backbone.deform_on_per_stage|34"},
+  {BACKBONE ("\"type\":\"resnet\",\"depth\":50,"
+            "\"deform_on_per_stage\":[false,true]"), CI_ERROR_BAD_FORMAT,
+      "backbone.deform_on_per_stage|array of 4"},
+  {BACKBONE ("\"type\":\"resnet\",\"depth\":50,"
+            "\"deform_on_per_stage\":[0,1,1,1]"), CI_ERROR_BAD_FORMAT,
+      "backbone.deform_on_per_stage|true or false"},
+  {BACKBONE ("\"type\":\"resnet\",\"depth\":50,\"deform_interval\":0"),
+      CI_ERROR_BAD_FORMAT, "backbone.deform_interval"},
+  {BACKBONE ("\"type\":\"dla\",\"depth\":60"), CI_ERROR_UNSUPPORTED,
+      "backbone.depth|60|34"},
+  {BACKBONE ("\"type\":\"vovnet\",\"depth\":27"), CI_ERROR_UNSUPPORTED,
+      "backbone.depth|27|19, 39, 57, 99"},
+  {BACKBONE ("\"type\":\"dla\",\"depth\":34},\"fpn\":{\"type\":\"bifpn\""),
+      CI_ERROR_UNSUPPORTED, "fpn.type|bifpn|dla"},
+  {WITH ("\"fpn\":{\"type\":\"pan\"}"), CI_ERROR_UNSUPPORTED,
+      "fpn.type|pan|fpn, bifpn"},
+  {WITH ("\"fpn\":{\"type\":\"bifpn\",\"top_levels\":1}"),
+      CI_ERROR_UNSUPPORTED, "fpn.top_levels|0 or 2"},
+  {WITH ("\"fpn\":{\"type\":\"bifpn\",\"num_repeats\":0}"),
+      CI_ERROR_BAD_FORMAT, "fpn.num_repeats"},
+  {WITH ("\"fpn\":{\"out_channels\":48,\"norm\":\"gn\"}"),
+      CI_ERROR_BAD_FORMAT, "fpn.norm|32|48"},
+  {WITH ("\"condinst\":{\"mask_branch\":{\"channels\":16,\"norm\":\"gn\"}}"),
+      CI_ERROR_BAD_FORMAT, "condinst.mask_branch.norm|32|16"},
+  {"{\"architecture\":\"blendmask\"," RESNET ","
+        "\"blendmask\":{\"num_bases\":0},\"classes\":[\"x\"]}",
+      CI_ERROR_BAD_FORMAT, "blendmask.num_bases"},
+  {"{\"architecture\":\"blendmask\"," RESNET ","
+        "\"blendmask\":{\"attention_size\":33},\"classes\":[\"x\"]}",
+      CI_ERROR_BAD_FORMAT, "blendmask.attention_size|33"},
+  {"{\"architecture\":\"blendmask\"," RESNET ","
+        "\"blendmask\":{\"basis_channels\":40,\"basis_norm\":\"gn\"},"
+        "\"classes\":[\"x\"]}", CI_ERROR_BAD_FORMAT,
+      "blendmask.basis_norm|32|40"},
   {BACKBONE ("\"type\":\"mobilenet_v2\",\"width_mult\":1e300"),
       CI_ERROR_BAD_FORMAT, "backbone.width_mult|1e+300"},
   {WITH ("\"fpn\":{\"out_channels\":65537}"), CI_ERROR_BAD_FORMAT,
@@ -245,7 +352,6 @@ static const struct
       "fcos.strides|128|127"},
   {WITH ("\"fcos\":{\"strides\":[8,16,32,64,\"128\"]}"), CI_ERROR_BAD_FORMAT,
       "fcos.strides|\"128\""},
-  {WITH ("\"fcos\":{\"norm\":\"bn\"}"), CI_ERROR_UNSUPPORTED, "fcos.norm|bn"},
   {WITH ("\"fpn\":{\"out_channels\":40},\"fcos\":{\"norm\":\"gn\"}"),
       CI_ERROR_BAD_FORMAT, "fcos.norm|32|40"},
   {WITH ("\"fcos\":{\"prediction_kernel\":2}"), CI_ERROR_BAD_FORMAT,
@@ -350,6 +456,7 @@ config_suite (void)
   tcase_add_test (tc, test_config_light);
   tcase_add_test (tc, test_config_defaults);
   tcase_add_test (tc, test_config_n_parameters);
+  tcase_add_test (tc, test_config_family);
   tcase_add_loop_test (tc, test_config_bad, 0, G_N_ELEMENTS (bad));
   tcase_add_test (tc, test_config_too_many_classes);
   tcase_add_test (tc, test_config_depth);
