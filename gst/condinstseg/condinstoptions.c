@@ -38,6 +38,7 @@ static const gsize offsets[COND_INST_N_PROPS] = {
   FIELD (EXCLUDED_TYPES, excluded_types),
   FIELD (INFERENCE_INTERVAL, inference_interval),
   FIELD (ATTACH_ROI_META, attach_roi_meta),
+  FIELD (ATTACH_ANALYTICS_META, attach_analytics_meta),
   FIELD (POST_MESSAGES, post_messages),
   FIELD (QOS, qos),
 #undef FIELD
@@ -382,6 +383,21 @@ make_specs (void)
       g_param_spec_boolean ("attach-roi-meta", "Attach ROI meta",
           "Attach the boxes as GstVideoRegionOfInterestMeta, too", FALSE,
           playing);
+  /**
+   * GstCondInstSeg:attach-analytics-meta:
+   *
+   * Attach the objects as GstAnalyticsRelationMeta too, for elements that know
+   * nothing of #GstInstanceMaskMeta: an object detection each and, from
+   * GStreamer 1.26 on, a segmentation with the mask at the frame's resolution,
+   * which costs time per pixel of the object. Needs a build against GStreamer
+   * 1.24 or later; others post a warning.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_ATTACH_ANALYTICS_META] =
+      g_param_spec_boolean ("attach-analytics-meta", "Attach analytics meta",
+          "Attach the objects as GstAnalyticsRelationMeta, too (with GStreamer "
+          ">= 1.24)", FALSE, playing);
   /**
    * GstCondInstSeg:post-messages:
    *

@@ -86,6 +86,7 @@ typedef enum
   COND_INST_PROP_EXCLUDED_TYPES,
   COND_INST_PROP_INFERENCE_INTERVAL,
   COND_INST_PROP_ATTACH_ROI_META,
+  COND_INST_PROP_ATTACH_ANALYTICS_META,
   COND_INST_PROP_POST_MESSAGES,
   COND_INST_PROP_QOS,
   COND_INST_PROP_STATS,         /* read-only and not an option */
@@ -108,7 +109,7 @@ typedef struct
   gfloat mask_threshold;
   guint max_detections, inference_interval;
   gchar *selected_types, *excluded_types, *object_class;
-  gboolean attach_roi_meta, post_messages, qos;
+  gboolean attach_roi_meta, attach_analytics_meta, post_messages, qos;
 } CondInstOptions;
 
 /* Adds all properties to the class of condinstseg. */

@@ -61,6 +61,7 @@
 #include "models.h"
 
 #include "../frametime.h"
+#include "condinstanalytics.h"
 #include "condinstlabels.h"
 #include "condinstoptions.h"
 #include "condinstqos.h"
@@ -107,6 +108,7 @@ struct _GstCondInstSeg
   gboolean configured;          /* there are caps: `info` and `format` */
   GstVideoInfo info;
   CiImageFormat format;
+  gboolean lacks_analytics;     /* and a warning was posted */
   CiImageFormat refused;        /* what an error was posted about already */
 
   /* the last inferred frame */
@@ -473,6 +475,22 @@ post_counts (GstCondInstSeg * self, GstBuffer * buf, gboolean inferred)
               "counts", GST_TYPE_STRUCTURE, counts, NULL)));
 }
 
+static void
+attach_analytics (GstCondInstSeg * self, GstBuffer * buf)
+{
+  if (cond_inst_analytics_available ()) {
+    cond_inst_analytics_attach (buf, (const GstInstanceMask *)
+        self->result.instances->data, self->result.instances->len,
+        self->result.width, self->result.height);
+  } else if (!self->lacks_analytics) {
+    self->lacks_analytics = TRUE;
+    GST_ELEMENT_WARNING (self, LIBRARY, INIT,
+        ("attach-analytics-meta: this plugin was built against a GStreamer "
+            "without GstAnalytics (before 1.24), so that metadata is missing; "
+            "attach-roi-meta works."), (NULL));
+  }
+}
+
 static GstFlowReturn
 gst_cond_inst_seg_transform_ip (GstBaseTransform * trans, GstBuffer * buf)
 {
@@ -495,6 +513,8 @@ gst_cond_inst_seg_transform_ip (GstBaseTransform * trans, GstBuffer * buf)
   self->result_age++;
   cond_inst_result_attach (&self->result, buf, self->source, !inferred,
       options.attach_roi_meta);
+  if (options.attach_analytics_meta)
+    attach_analytics (self, buf);
   if (options.post_messages)
     post_counts (self, buf, inferred);
 
@@ -688,6 +708,7 @@ gst_cond_inst_seg_stop (GstBaseTransform * trans)
 
   self->have_result = FALSE;
   self->configured = FALSE;
+  self->lacks_analytics = FALSE;
   memset (&self->refused, 0, sizeof (self->refused));
   g_clear_pointer (&self->source, g_free);
   g_clear_pointer (&self->classes, g_free);
