@@ -228,7 +228,7 @@ ci_preprocess_fast_rows (CiPreprocess * pre, const CiImage * image,
 
   for (y = first_row; y < end_row; y++) {
     gfloat *out = dst + (gsize) y * o->padded_width;
-    RowPair rows;
+    RowPair rows = { {NULL} };
 
     for (c = 0; c < pre->n_channels; c++) {
       const gint plane = plane_of[c];
