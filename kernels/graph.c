@@ -82,8 +82,9 @@ const gchar *
 ci_op_name (CiOp op)
 {
   static const gchar *const names[] = { "none", "input", "conv", "batch_norm",
-    "group_norm", "activation", "scale", "add", "max_pool", "upsample",
-    "fcos_detect", "conv_at", "mask_head"
+    "group_norm", "activation", "scale", "add", "max_pool",
+    "global_avg_pool", "channel_scale", "concat", "weighted_add", "upsample",
+    "deform_conv", "fcos_detect", "conv_at", "mask_head", "blend_masks"
   };
 
   return names[op];
@@ -102,7 +103,7 @@ add_node (CiGraph * graph, CiOp op, CiKind kind, const CiValue * srcs,
   node->n_srcs = n_srcs;
   node->srcs = g_memdup2 (srcs, n_srcs * sizeof (CiValue));
   node->name = g_strdup (name);
-  node->residual = CI_NO_VALUE;
+  node->residual = node->like = CI_NO_VALUE;
   *value = graph->nodes->len;
   g_ptr_array_add (graph->nodes, node);
   return node;
@@ -215,6 +216,65 @@ ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel, gint stride,
 }
 
 CiValue
+ci_graph_global_avg_pool (CiGraph * graph, CiValue src)
+{
+  CiValue value;
+
+  add_map_node (graph, CI_OP_GLOBAL_AVG_POOL, src, NULL, &value);
+  return value;
+}
+
+/* A node over several maps, with as many channels as the first. */
+static CiNode *
+add_maps_node (CiGraph * graph, CiOp op, const CiValue * srcs, gint n,
+    const gchar * name, CiValue * value)
+{
+  CiNode *node;
+
+  g_assert (n >= 1);
+  node = add_node (graph, op, CI_KIND_MAP, srcs, n, name, value);
+  for (gint i = 0; i < n; i++)
+    g_assert (ci_graph_node (graph, srcs[i])->kind == CI_KIND_MAP);
+  node->channels = ci_graph_node (graph, srcs[0])->channels;
+  return node;
+}
+
+CiValue
+ci_graph_channel_scale (CiGraph * graph, CiValue src, CiValue factors)
+{
+  CiValue srcs[2] = { src, factors }, value;
+
+  add_maps_node (graph, CI_OP_CHANNEL_SCALE, srcs, 2, NULL, &value);
+  g_assert (ci_graph_node (graph, src)->channels
+      == ci_graph_node (graph, factors)->channels);
+  return value;
+}
+
+CiValue
+ci_graph_concat (CiGraph * graph, const CiValue * srcs, gint n)
+{
+  CiValue value;
+  CiNode *node = add_maps_node (graph, CI_OP_CONCAT, srcs, n, NULL, &value);
+
+  for (gint i = 1; i < n; i++)
+    node->channels += ci_graph_node (graph, srcs[i])->channels;
+  return value;
+}
+
+CiValue
+ci_graph_weighted_add (CiGraph * graph, const CiValue * srcs, gint n,
+    const gchar * name)
+{
+  CiValue value;
+  CiNode *node = add_maps_node (graph, CI_OP_WEIGHTED_ADD, srcs, n, name,
+      &value);
+
+  for (gint i = 1; i < n; i++)
+    g_assert (ci_graph_node (graph, srcs[i])->channels == node->channels);
+  return value;
+}
+
+CiValue
 ci_graph_upsample (CiGraph * graph, CiValue src, gint factor, CiResizeMode mode)
 {
   CiValue value;
@@ -222,6 +282,40 @@ ci_graph_upsample (CiGraph * graph, CiValue src, gint factor, CiResizeMode mode)
 
   node->stride = factor;
   node->resize_mode = mode;
+  return value;
+}
+
+CiValue
+ci_graph_upsample_like (CiGraph * graph, CiValue src, CiValue like,
+    CiResizeMode mode)
+{
+  CiValue value;
+  CiNode *node = add_map_node (graph, CI_OP_UPSAMPLE, src, NULL, &value);
+
+  g_assert (like >= 0 && like < value
+      && ci_graph_node (graph, like)->kind == CI_KIND_MAP);
+  node->like = like;
+  node->resize_mode = mode;
+  return value;
+}
+
+CiValue
+ci_graph_deform_conv (CiGraph * graph, CiValue src, CiValue offsets,
+    const gchar * name, gint out_channels, gint kernel, gint stride,
+    gint padding, gint groups, gboolean bias)
+{
+  CiValue srcs[2] = { src, offsets }, value;
+  CiNode *node = add_maps_node (graph, CI_OP_DEFORM_CONV, srcs, 2, name,
+      &value);
+
+  g_assert (node->channels % groups == 0 && out_channels % groups == 0);
+  g_assert (ci_graph_node (graph, offsets)->channels == 3 * kernel * kernel);
+  node->channels = out_channels;
+  node->kernel = kernel;
+  node->stride = stride;
+  node->padding = padding;
+  node->groups = groups;
+  node->bias = bias;
   return value;
 }
 
@@ -284,6 +378,22 @@ ci_graph_dynamic_mask_head (CiGraph * graph, CiValue features,
   return value;
 }
 
+CiValue
+ci_graph_blend_masks (CiGraph * graph, CiValue bases, CiValue detections,
+    CiValue attention, const CiBlendParams * params)
+{
+  CiValue srcs[3] = { bases, detections, attention }, value;
+  CiNode *node = add_node (graph, CI_OP_BLEND_MASKS, CI_KIND_MASKS, srcs, 3,
+      NULL, &value);
+
+  g_assert (ci_graph_node (graph, attention)->channels
+      == ci_graph_node (graph, bases)->channels * params->attention_size
+      * params->attention_size);
+  node->blend = *params;
+  node->capacity = ci_graph_node (graph, detections)->capacity;
+  return value;
+}
+
 void
 ci_graph_name (CiGraph * graph, CiValue value, const gchar * name)
 {
@@ -329,10 +439,11 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
 
   for (guint i = 0; i < graph->nodes->len; i++) {
     const CiNode *node = ci_graph_node (graph, i);
-    const gint64 c = node->channels, one = 1;
+    const gint64 c = node->channels, one = 1, n_srcs = node->n_srcs;
 
     switch (node->op) {
       case CI_OP_CONV:
+      case CI_OP_DEFORM_CONV:
       case CI_OP_CONV_AT:{
         gint64 in = ci_graph_node (graph, node->srcs[0])->channels;
         gint64 dims[4] = { c, in / node->groups, node->kernel,
@@ -356,11 +467,37 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
       case CI_OP_SCALE:
         report (&f, node->name, "", 1, &one);
         break;
+      case CI_OP_WEIGHTED_ADD:
+        report (&f, node->name, "", 1, &n_srcs);
+        break;
       default:
         break;
     }
   }
   g_hash_table_unref (f.seen);
+}
+
+/* Cells of one side of a window that slides over @in cells. */
+static gint
+window_cells (const CiNode * node, gint in)
+{
+  gint span = in + 2 * node->padding - node->kernel, out;
+
+  if (!node->ceil_mode)
+    return span < 0 ? 0 : span / node->stride + 1;
+  out = span <= -node->stride ? 0
+      : (span + node->stride - 1) / node->stride + 1;
+  /* the last window starts inside the map or the padding before it */
+  return (out - 1) * node->stride >= in + node->padding ? out - 1 : out;
+}
+
+/* The size of the source @index, if it has to be that of the result. */
+static gboolean
+same_size (const CiNode * node, gint index)
+{
+  return node->op == CI_OP_ADD || node->op == CI_OP_CONCAT
+      || node->op == CI_OP_WEIGHTED_ADD
+      || (node->op == CI_OP_DEFORM_CONV && index == 1);
 }
 
 gboolean
@@ -382,14 +519,16 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
     for (gint k = 0; k < 2; k++) {
       switch (node->op) {
         case CI_OP_CONV:
-        case CI_OP_MAX_POOL:{
-          gint span = in[k] + 2 * node->padding - node->kernel;
-
-          out[k] = span < 0 ? 0 : span / node->stride + 1;
+        case CI_OP_DEFORM_CONV:
+        case CI_OP_MAX_POOL:
+          out[k] = window_cells (node, in[k]);
           break;
-        }
         case CI_OP_UPSAMPLE:
-          out[k] = in[k] * node->stride;
+          out[k] = node->like == CI_NO_VALUE ? in[k] * node->stride
+              : hw[2 * node->like + k];
+          break;
+        case CI_OP_GLOBAL_AVG_POOL:
+          out[k] = 1;
           break;
         default:
           out[k] = in[k];
@@ -401,16 +540,35 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
           ci_op_name (node->op), node->name ? node->name : "");
       return FALSE;
     }
-    if (node->op == CI_OP_ADD) {
-      const gint *b = hw + 2 * node->srcs[1];
+    for (gint k = 0; k < node->n_srcs; k++) {
+      const gint *b = hw + 2 * node->srcs[k];
 
-      if (b[0] != out[0] || b[1] != out[1]) {
+      if (same_size (node, k) && (b[0] != out[0] || b[1] != out[1])) {
         g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
             "an input of %dx%d makes maps of %dx%d and %dx%d that have to be "
-            "added; its sides must be multiples of the largest stride that is "
-            "upsampled again", width, height, out[1], out[0], b[1], b[0]);
+            "of one size for %s %s; its sides must be multiples of the "
+            "largest stride that is upsampled again", width, height, out[1],
+            out[0], b[1], b[0], ci_op_name (node->op),
+            node->name ? node->name : "");
         return FALSE;
       }
+    }
+    if (node->op == CI_OP_UPSAMPLE
+        && node->resize_mode == CI_RESIZE_ALIGNED_BILINEAR
+        && (out[0] % in[0] || out[1] != out[0] / in[0] * in[1])) {
+      g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+          "an input of %dx%d makes a map of %dx%d that has to be upsampled to "
+          "%dx%d, which is no multiple; its sides must be multiples of the "
+          "largest stride that is upsampled again", width, height, in[1],
+          in[0], out[1], out[0]);
+      return FALSE;
+    }
+    if (node->op == CI_OP_CHANNEL_SCALE && (hw[2 * node->srcs[1]] != 1
+            || hw[2 * node->srcs[1] + 1] != 1)) {
+      g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+          "the factors of a channel_scale are a map of %dx%d, not of 1x1",
+          hw[2 * node->srcs[1] + 1], hw[2 * node->srcs[1]]);
+      return FALSE;
     }
   }
   return TRUE;
@@ -431,7 +589,22 @@ take_over (CiNode * node, CiNode * from)
   g_free (old.name);
   g_free (from->value_name);
   memset (from, 0, sizeof (*from));
-  from->residual = CI_NO_VALUE;
+  from->residual = from->like = CI_NO_VALUE;
+}
+
+static gboolean
+is_conv (const CiNode * node)
+{
+  return node->op == CI_OP_CONV || node->op == CI_OP_DEFORM_CONV;
+}
+
+/* Whether @node can apply @activation to its result. */
+static gboolean
+can_activate (const CiNode * node, CiActivation activation)
+{
+  if (is_conv (node))
+    return activation <= CI_ACTIVATION_RELU6;
+  return node->op == CI_OP_GROUP_NORM || node->op == CI_OP_WEIGHTED_ADD;
 }
 
 void
@@ -461,31 +634,32 @@ ci_graph_fuse (CiGraph * graph, const gboolean * keep)
       if (uses[src] != 1 || keep[src])
         continue;
 
-      if (node->op == CI_OP_BATCH_NORM && from->op == CI_OP_CONV && plain
+      if (node->op == CI_OP_BATCH_NORM && is_conv (from) && plain
           && !from->norm_name && !from->scale_name) {
         name = g_strdup (node->name);
         take_over (node, from);
         node->norm_name = name;
-      } else if (node->op == CI_OP_SCALE && from->op == CI_OP_CONV && plain
+      } else if (node->op == CI_OP_SCALE && is_conv (from) && plain
           && !from->scale_name) {
         name = g_strdup (node->name);
         take_over (node, from);
         node->scale_name = name;
       } else if (node->op == CI_OP_ACTIVATION
           && from->activation == CI_ACTIVATION_NONE
-          && (from->op == CI_OP_CONV || from->op == CI_OP_GROUP_NORM)) {
+          && can_activate (from, node->activation)) {
         CiActivation activation = node->activation;
 
         take_over (node, from);
         node->activation = activation;
       } else if (node->op == CI_OP_ADD && plain
           && node->srcs[0] != node->srcs[1]
-          && (from->op == CI_OP_CONV || from->op == CI_OP_UPSAMPLE)) {
+          && (from->op == CI_OP_CONV || from->op == CI_OP_UPSAMPLE
+              || from->op == CI_OP_CHANNEL_SCALE)) {
         CiValue residual = node->srcs[1 - k];
 
-        /* a convolution adds for nothing, an upsampling nearly so: prefer
-         * the former */
-        if (from->op == CI_OP_UPSAMPLE && k == 0) {
+        /* a convolution adds for nothing, the others nearly so: prefer the
+         * former */
+        if (from->op != CI_OP_CONV && k == 0) {
           CiNode *other = ci_graph_node (graph, residual);
 
           if (other->op == CI_OP_CONV && uses[residual] == 1 && !keep[residual]

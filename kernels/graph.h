@@ -21,10 +21,16 @@ typedef enum
   CI_OP_SCALE,
   CI_OP_ADD,
   CI_OP_MAX_POOL,
+  CI_OP_GLOBAL_AVG_POOL,
+  CI_OP_CHANNEL_SCALE,
+  CI_OP_CONCAT,
+  CI_OP_WEIGHTED_ADD,
   CI_OP_UPSAMPLE,
+  CI_OP_DEFORM_CONV,
   CI_OP_FCOS_DETECT,
   CI_OP_CONV_AT,
   CI_OP_MASK_HEAD,
+  CI_OP_BLEND_MASKS,
 } CiOp;
 
 typedef enum
@@ -49,11 +55,15 @@ typedef struct
   gboolean bias;
   gboolean ceil_mode;           /* max pool */
   CiActivation activation;
-  CiResizeMode resize_mode;     /* upsample: factor = stride */
+  CiResizeMode resize_mode;     /* upsample: factor = stride, */
+  CiValue like;                 /* or to the size of this map. It is not read,
+                                   so it is no source. */
 
-  /* conv: what fusion folded into the weights; prefixes of tensors */
+  /* conv and deform conv: what fusion folded into the weights; prefixes of
+   * tensors */
   gchar *norm_name, *scale_name;
-  /* conv and upsample: added before the activation, or CI_NO_VALUE */
+  /* conv, upsample, channel scale: added before the activation, or
+   * CI_NO_VALUE */
   CiValue residual;
 
   gint capacity;
@@ -61,6 +71,7 @@ typedef struct
   gint n_levels;
   gint strides[8];
   CiMaskHeadParams mask;
+  CiBlendParams blend;
 
   gchar *value_name;
   gboolean is_output;

@@ -298,7 +298,10 @@ in_place_operand (const CiNode * node, gint index)
     case CI_OP_UPSAMPLE:
       return index == 0 ? node->residual : CI_NO_VALUE;
     case CI_OP_ADD:
-      return node->srcs[index];
+    case CI_OP_WEIGHTED_ADD:
+      return index < node->n_srcs ? node->srcs[index] : CI_NO_VALUE;
+    case CI_OP_CHANNEL_SCALE:
+      return index == 0 ? node->srcs[0] : node->residual;
     case CI_OP_GROUP_NORM:
     case CI_OP_BATCH_NORM:
     case CI_OP_ACTIVATION:
@@ -337,13 +340,14 @@ plan_memory (CiPlan * plan, GError ** error)
       continue;
     bytes = align_up (ci_map_floats (ci_plan_map (plan, i))
         * sizeof (gfloat));
-    for (gint k = 0; k < 2 && !of[i]; k++) {
+    for (gint k = 0; k < MAX (node->n_srcs, 2) && !of[i]; k++) {
       CiValue src = in_place_operand (node, k);
 
-      /* a convolution still reads around what it has written */
+      /* these still read around what they have written */
       if (src != CI_NO_VALUE && of[src] && of[src]->end == i
           && of[src]->bytes == bytes
-          && (node->op != CI_OP_CONV || of[src] != of[node->srcs[0]])) {
+          && ((node->op != CI_OP_CONV && node->op != CI_OP_UPSAMPLE)
+              || of[src] != of[node->srcs[0]])) {
         of[i] = of[src];
         of[i]->end = end;
       }
@@ -438,9 +442,13 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
         break;
       case CI_KIND_MASKS:{
         const gint *in = hw + 2 * node->srcs[0];
-        gsize f = node->mask.stride / node->mask.out_stride;
+        gsize side = node->blend.resolution, f;
 
-        buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
+        buffer->grid_size = side * side;
+        if (node->op == CI_OP_MASK_HEAD) {
+          f = node->mask.stride / node->mask.out_stride;
+          buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
+        }
         buffer->grids = ci_plan_alloc (plan, capacity * sizeof (CiMaskGrid),
             error);
         if (!buffer->grids || !(buffer->prob = ci_plan_alloc (plan, capacity
@@ -473,7 +481,7 @@ make_steps (CiPlan * plan, GError ** error)
         g_prefix_error (error, "%s: ", node->name);
       return FALSE;
     }
-    if (node->op == CI_OP_CONV) {
+    if (node->op == CI_OP_CONV || node->op == CI_OP_DEFORM_CONV) {
       const CiMap *out = ci_plan_map (plan, i);
 
       plan->flops += 2.0 * node->channels * node->kernel * node->kernel

@@ -11,12 +11,26 @@
 #include <string.h>
 
 static gfloat
+sigmoid (gfloat x)
+{
+  return 1.0 / (1.0 + exp (-(gdouble) x));
+}
+
+static gfloat
 activate (gfloat x, CiActivation activation)
 {
-  if (activation != CI_ACTIVATION_NONE && x < 0)
-    x = 0;
-  if (activation == CI_ACTIVATION_RELU6 && x > 6)
-    x = 6;
+  switch (activation) {
+    case CI_ACTIVATION_NONE:
+      break;
+    case CI_ACTIVATION_RELU:
+      return MAX (x, 0);
+    case CI_ACTIVATION_RELU6:
+      return CLAMP (x, 0, 6);
+    case CI_ACTIVATION_SWISH:
+      return x / (1.0 + exp (-(gdouble) x));
+    case CI_ACTIVATION_HARD_SIGMOID:
+      return CLAMP (x + 3, 0, 6) / 6;
+  }
   return x;
 }
 
@@ -187,21 +201,53 @@ aligned_sample (const gfloat * plane, gint h, gint w, gint f, gint y, gint x)
       + ay * ((1 - ax) * plane[y1 * w + x0] + ax * plane[y1 * w + x1]);
 }
 
+/* Half-pixel bilinear, as torch has it: positions are floats. */
+static gdouble
+bilinear_position (gint o, gint n_out, gint n, gint * i0, gint * i1)
+{
+  gfloat t = MAX ((o + 0.5f) * ((gfloat) n / n_out) - 0.5f, 0.0f);
+
+  *i0 = MIN ((gint) t, n - 1);
+  *i1 = MIN (*i0 + 1, n - 1);
+  return t - *i0;
+}
+
+static gdouble
+bilinear_sample (const gfloat * plane, gint h, gint w, gint out_h, gint out_w,
+    gint y, gint x)
+{
+  gint y0, y1, x0, x1;
+  gdouble ay = bilinear_position (y, out_h, h, &y0, &y1);
+  gdouble ax = bilinear_position (x, out_w, w, &x0, &x1);
+
+  return (1 - ay) * ((1 - ax) * plane[y0 * w + x0] + ax * plane[y0 * w + x1])
+      + ay * ((1 - ax) * plane[y1 * w + x0] + ax * plane[y1 * w + x1]);
+}
+
 static gboolean
 run_upsample (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
   const CiMap *src = ci_plan_map (plan, node->srcs[0]);
   const CiMap *dst = ci_plan_map (plan, step->value);
-  gint f = node->stride;
 
   for (gint c = 0; c < dst->c; c++)
     for (gint y = 0; y < dst->h; y++)
       for (gint x = 0; x < dst->w; x++) {
-        gdouble v = node->resize_mode == CI_RESIZE_NEAREST
-            ? *at (src, c, y / f, x / f)
-            : aligned_sample (at (src, c, 0, 0), src->h, src->w, f, y, x);
+        const gfloat *plane = at (src, c, 0, 0);
+        gdouble v = 0;
 
+        switch (node->resize_mode) {
+          case CI_RESIZE_NEAREST:
+            v = *at (src, c, y * src->h / dst->h, x * src->w / dst->w);
+            break;
+          case CI_RESIZE_ALIGNED_BILINEAR:
+            v = aligned_sample (plane, src->h, src->w, dst->h / src->h, y, x);
+            break;
+          case CI_RESIZE_BILINEAR:
+            v = bilinear_sample (plane, src->h, src->w, dst->h, dst->w, y, x);
+            break;
+        }
         if (node->residual != CI_NO_VALUE)
           v += *at (ci_plan_map (plan, node->residual), c, y, x);
         *at (dst, c, y, x) = v;
@@ -209,13 +255,129 @@ run_upsample (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* ---- detection -------------------------------------------------------- */
-
-static gfloat
-sigmoid (gfloat x)
+static gboolean
+run_global_avg_pool (CiPlan * plan, CiStep * step, GError ** error)
 {
-  return 1.0 / (1.0 + exp (-(gdouble) x));
+  const CiMap *src = ci_plan_map (plan, step->node->srcs[0]);
+  const CiMap *dst = ci_plan_map (plan, step->value);
+  gint n = src->h * src->w;
+
+  for (gint c = 0; c < dst->c; c++) {
+    gdouble sum = 0;
+
+    for (gint i = 0; i < n; i++)
+      sum += at (src, c, 0, 0)[i];
+    dst->data[c] = sum / n;
+  }
+  return TRUE;
 }
+
+static gboolean
+run_channel_scale (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  const CiMap *dst = ci_plan_map (plan, step->value);
+
+  for (gint c = 0; c < dst->c; c++) {
+    gfloat factor = ci_plan_map (plan, node->srcs[1])->data[c];
+
+    for (gint i = 0; i < dst->h * dst->w; i++)
+      at (dst, c, 0, 0)[i] = at (src, c, 0, 0)[i] * factor;
+  }
+  return TRUE;
+}
+
+static gboolean
+run_concat (CiPlan * plan, CiStep * step, GError ** error)
+{
+  gfloat *out = ci_plan_map (plan, step->value)->data;
+
+  for (gint k = 0; k < step->node->n_srcs; k++) {
+    const CiMap *src = ci_plan_map (plan, step->node->srcs[k]);
+
+    memcpy (out, src->data, ci_map_floats (src) * sizeof (gfloat));
+    out += ci_map_floats (src);
+  }
+  return TRUE;
+}
+
+static gboolean
+run_weighted_add (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const State *state = step->state;
+  const CiMap *dst = ci_plan_map (plan, step->value);
+  gdouble total = 1e-4;
+
+  for (gint k = 0; k < node->n_srcs; k++)
+    total += MAX (state->weight[k], 0);
+  for (gsize i = 0; i < ci_map_floats (dst); i++) {
+    gdouble sum = 0;
+
+    for (gint k = 0; k < node->n_srcs; k++)
+      sum += MAX (state->weight[k], 0) / total
+          * ci_plan_map (plan, node->srcs[k])->data[i];
+    dst->data[i] = sum;
+  }
+  return TRUE;
+}
+
+/* Bilinear in a map with zeros around it. */
+static gdouble
+zero_padded_sample (const CiMap * map, gint c, gfloat y, gfloat x)
+{
+  gint y0 = floorf (y), x0 = floorf (x);
+  gdouble sum = 0;
+
+  for (gint k = 0; k < 4; k++) {
+    gint sy = y0 + k / 2, sx = x0 + k % 2;
+
+    if (sy >= 0 && sy < map->h && sx >= 0 && sx < map->w)
+      sum += (1 - fabs ((gdouble) y - sy)) * (1 - fabs ((gdouble) x - sx))
+          * *at (map, c, sy, sx);
+  }
+  return sum;
+}
+
+static gboolean
+run_deform_conv (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const State *state = step->state;
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  const CiMap *offsets = ci_plan_map (plan, node->srcs[1]);
+  const CiMap *dst = ci_plan_map (plan, step->value);
+  gint in = src->c / node->groups, out = dst->c / node->groups;
+  gint k2 = node->kernel * node->kernel;
+  g_autofree gdouble *column = g_new (gdouble, src->c * k2);
+
+  for (gint y = 0; y < dst->h; y++)
+    for (gint x = 0; x < dst->w; x++) {
+      for (gint t = 0; t < k2; t++) {
+        gfloat sy = y * node->stride - node->padding + t / node->kernel
+            + *at (offsets, 2 * t, y, x);
+        gfloat sx = x * node->stride - node->padding + t % node->kernel
+            + *at (offsets, 2 * t + 1, y, x);
+        gfloat mask = sigmoid (*at (offsets, 2 * k2 + t, y, x));
+
+        for (gint i = 0; i < src->c; i++)
+          column[i * k2 + t] = mask * zero_padded_sample (src, i, sy, sx);
+      }
+      for (gint o = 0; o < dst->c; o++) {
+        const gfloat *w = state->weight + (gsize) o * in * k2;
+        const gdouble *of_group = column + o / out * in * k2;
+        gdouble sum = state->bias[o];
+
+        for (gint i = 0; i < in * k2; i++)
+          sum += w[i] * of_group[i];
+        *at (dst, o, y, x) = sum;
+      }
+    }
+  return TRUE;
+}
+
+/* ---- detection -------------------------------------------------------- */
 
 /* Descending value, then the order in which candidates were found. */
 static gint
@@ -409,6 +571,71 @@ run_mask_head (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
+/* detectron2's ROIAlign, aligned, one sample a bin: beyond the map 0, at its
+ * edges the outermost cell. */
+static gdouble
+roi_sample (const CiMap * map, gint c, gfloat y, gfloat x)
+{
+  gint y0, x0, y1, x1;
+  gdouble ay, ax;
+
+  if (!(y >= -1 && y <= map->h && x >= -1 && x <= map->w))
+    return 0;
+  y = CLAMP (y, 0, map->h - 1);
+  x = CLAMP (x, 0, map->w - 1);
+  y0 = y;
+  x0 = x;
+  y1 = MIN (y0 + 1, map->h - 1);
+  x1 = MIN (x0 + 1, map->w - 1);
+  ay = y - y0;
+  ax = x - x0;
+  return (1 - ay) * ((1 - ax) * *at (map, c, y0, x0)
+      + ax * *at (map, c, y0, x1))
+      + ay * ((1 - ax) * *at (map, c, y1, x0) + ax * *at (map, c, y1, x1));
+}
+
+static gboolean
+run_blend_masks (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiMap *bases = ci_plan_map (plan, node->srcs[0]);
+  const CiDetectionBuffer *d = &plan->buffers[node->srcs[1]].detections;
+  const CiMap *rows = ci_plan_map (plan, node->srcs[2]);
+  CiBuffer *out = &plan->buffers[step->value];
+  gint size = node->blend.resolution, m = node->blend.attention_size;
+  gfloat scale = 1.0f / node->blend.stride;
+
+  for (gint n = 0; n < d->count; n++) {
+    const gfloat *box = d->boxes + 4 * n;
+    const gfloat *attention = rows->data + n * rows->c;
+    gfloat *prob = out->prob + n * out->grid_size;
+    gfloat x0 = box[0] * scale - 0.5f, y0 = box[1] * scale - 0.5f;
+    gfloat bin_w = (box[2] * scale - 0.5f - x0) / size;
+    gfloat bin_h = (box[3] * scale - 0.5f - y0) / size;
+
+    out->grids[n] = (CiMaskGrid) {
+    0, 0, size, size, prob, TRUE};
+    for (gint y = 0; y < size; y++)
+      for (gint x = 0; x < size; x++) {
+        gdouble sum = 0, norm = 0, top = -INFINITY;
+
+        for (gint b = 0; b < bases->c; b++)
+          top = MAX (top, bilinear_sample (attention + b * m * m, m, m, size,
+                  size, y, x));
+        for (gint b = 0; b < bases->c; b++) {
+          gdouble weight = exp (bilinear_sample (attention + b * m * m, m, m,
+                  size, size, y, x) - top);
+
+          norm += weight;
+          sum += weight * roi_sample (bases, b, y0 + (y + 0.5f) * bin_h,
+              x0 + (x + 0.5f) * bin_w);
+        }
+        *prob++ = sigmoid (sum / norm);
+      }
+  }
+  return TRUE;
+}
+
 static gboolean
 prepare (CiPlan * plan, CiStep * step, GError ** error)
 {
@@ -420,20 +647,27 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     [CI_OP_SCALE] = run_pointwise,
     [CI_OP_ADD] = run_pointwise,
     [CI_OP_MAX_POOL] = run_max_pool,
+    [CI_OP_GLOBAL_AVG_POOL] = run_global_avg_pool,
+    [CI_OP_CHANNEL_SCALE] = run_channel_scale,
+    [CI_OP_CONCAT] = run_concat,
+    [CI_OP_WEIGHTED_ADD] = run_weighted_add,
     [CI_OP_UPSAMPLE] = run_upsample,
+    [CI_OP_DEFORM_CONV] = run_deform_conv,
     [CI_OP_FCOS_DETECT] = run_fcos_detect,
     [CI_OP_CONV_AT] = run_conv_at,
     [CI_OP_MASK_HEAD] = run_mask_head,
+    [CI_OP_BLEND_MASKS] = run_blend_masks,
   };
   const CiNode *node = step->node;
   State *state = g_new0 (State, 1);
-  gint64 c = node->channels, one = 1;
+  gint64 c = node->channels, one = 1, n_srcs = node->n_srcs;
 
   step->run = funcs[node->op];
   step->state = state;
   step->free_state = state_free;
   switch (node->op) {
     case CI_OP_CONV:
+    case CI_OP_DEFORM_CONV:
     case CI_OP_CONV_AT:
       return ci_plan_fold_conv (plan, node, &state->weight, &state->bias,
           error);
@@ -452,6 +686,9 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
               1, &c, error));
     case CI_OP_SCALE:
       state->weight = ci_plan_tensor (plan, node->name, "", 1, &one, error);
+      return state->weight != NULL;
+    case CI_OP_WEIGHTED_ADD:
+      state->weight = ci_plan_tensor (plan, node->name, "", 1, &n_srcs, error);
       return state->weight != NULL;
     default:
       return TRUE;

@@ -64,13 +64,13 @@ ci_v8_min (CiV8 a, CiV8 b)
   return ci_v8_select (a < b, a, b);
 }
 
-/* 1 / (1 + exp (-x)); relative error about 2e-7. exp by reduction to
- * [-ln 2 / 2, ln 2 / 2] and a Taylor polynomial of degree 7. */
+/* exp (x) within [-87, 87], clamped outside; relative error about 2e-7. By
+ * reduction to [-ln 2 / 2, ln 2 / 2] and a Taylor polynomial of degree 7. */
 CI_INLINE CiV8
-ci_v8_sigmoid (CiV8 x)
+ci_v8_exp (CiV8 x)
 {
   const CiV8 one = ci_v8_set1 (1.0f);
-  CiV8 t = ci_v8_min (ci_v8_max (-x, ci_v8_set1 (-87.0f)), ci_v8_set1 (87.0f));
+  CiV8 t = ci_v8_min (ci_v8_max (x, ci_v8_set1 (-87.0f)), ci_v8_set1 (87.0f));
   CiV8 k = t * ci_v8_set1 (1.44269504f), r, p;
   CiV8i n;
 
@@ -87,8 +87,16 @@ ci_v8_sigmoid (CiV8 x)
   p = p * r + ci_v8_set1 (0.5f);
   p = p * r + one;
   p = p * r + one;
-  p = p * (CiV8) ((n + 127) << 23);
-  return one / (one + p);
+  return p * (CiV8) ((n + 127) << 23);
+}
+
+/* 1 / (1 + exp (-x)). */
+CI_INLINE CiV8
+ci_v8_sigmoid (CiV8 x)
+{
+  const CiV8 one = ci_v8_set1 (1.0f);
+
+  return one / (one + ci_v8_exp (-x));
 }
 
 #endif

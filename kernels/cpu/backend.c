@@ -18,6 +18,16 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_affine (plan, step, error);
     case CI_OP_MAX_POOL:
       return ci_cpu_prepare_max_pool (plan, step, error);
+    case CI_OP_GLOBAL_AVG_POOL:
+      return ci_cpu_prepare_global_avg_pool (plan, step, error);
+    case CI_OP_CHANNEL_SCALE:
+      return ci_cpu_prepare_channel_scale (plan, step, error);
+    case CI_OP_CONCAT:
+      return ci_cpu_prepare_concat (plan, step, error);
+    case CI_OP_WEIGHTED_ADD:
+      return ci_cpu_prepare_weighted_add (plan, step, error);
+    case CI_OP_DEFORM_CONV:
+      return ci_cpu_prepare_deform_conv (plan, step, error);
     case CI_OP_UPSAMPLE:
       return ci_cpu_prepare_upsample (plan, step, error);
     case CI_OP_FCOS_DETECT:
@@ -26,6 +36,8 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_conv_at (plan, step, error);
     case CI_OP_MASK_HEAD:
       return ci_cpu_prepare_mask_head (plan, step, error);
+    case CI_OP_BLEND_MASKS:
+      return ci_cpu_prepare_blend_masks (plan, step, error);
     case CI_OP_NONE:
       break;
   }

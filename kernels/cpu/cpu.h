@@ -22,6 +22,15 @@ gboolean ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step,
 gboolean ci_cpu_prepare_affine (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_upsample (CiPlan * plan, CiStep * step,
     GError ** error);
+gboolean ci_cpu_prepare_global_avg_pool (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_channel_scale (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_concat (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_cpu_prepare_weighted_add (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_deform_conv (CiPlan * plan, CiStep * step,
+    GError ** error);
 gboolean ci_cpu_prepare_pack (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_fcos_detect (CiPlan * plan, CiStep * step,
     GError ** error);
@@ -29,11 +38,34 @@ gboolean ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step,
     GError ** error);
+gboolean ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step,
+    GError ** error);
 
 /* oneDNN's own threads stay out of the way: one thread per call, the pool
  * gives each of its threads a slice. begin() returns what end() restores. */
 gint ci_dnnl_begin (void);
 void ci_dnnl_end (gint saved);
+
+/* The matrix product of a deformable convolution, with its bias and activation:
+ * each of @n_tasks has its own columns and results of @n_pixels pixels, as maps
+ * of blocks. The channels of the columns are ordered [group][tap][block of the
+ * group]. */
+typedef struct _CiProductPrivate CiProductPrivate;
+typedef struct
+{
+  gint groups;                  /* of whole blocks of channels */
+  gfloat **columns, **results;  /* per task */
+  CiProductPrivate *priv;
+} CiProduct;
+
+CiProduct *ci_product_new (CiPlan * plan, const CiNode * node, gint n_pixels,
+    gint n_tasks, GError ** error);
+void ci_product_free (CiProduct * product);
+/* May run for several tasks at once. */
+void ci_product_run (CiProduct * product, gint task);
+/* FALSE and @error if a run failed. */
+gboolean ci_product_check (CiProduct * product, CiStep * step,
+    GError ** error);
 
 static inline gint
 ci_map_blocks (const CiMap * map)

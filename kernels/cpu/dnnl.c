@@ -256,6 +256,17 @@ packed_publish (Packed * packed)
 
 /* ---- convolution ------------------------------------------------------ */
 
+/* What oneDNN computes for a node. Its kernels want groups of whole blocks of
+ * channels, so smaller groups are merged: the weights between what were several
+ * groups are 0. */
+typedef struct
+{
+  const CiNode *node;
+  CiMap src, dst;
+  gint kernel, stride, padding, groups;
+  gfloat *weight, *bias;        /* plain; loaded at the first need */
+} Layer;
+
 /* One thread's share: some of the output channels. */
 typedef struct
 {
@@ -311,13 +322,8 @@ run_slice (gpointer data, gint task, gint n_tasks)
 }
 
 static gboolean
-run_conv (CiPlan * plan, CiStep * step, GError ** error)
+check_conv (Conv * conv, CiStep * step, GError ** error)
 {
-  Conv *conv = step->state;
-
-  if (conv->residual)
-    memcpy (conv->dst, conv->residual, conv->n_floats * sizeof (gfloat));
-  ci_pool_run (plan->pool, run_slice, conv, conv->n_slices);
   if (conv->failed) {
     g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
         "oneDNN could not run the convolution %s (status %d)",
@@ -327,31 +333,101 @@ run_conv (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* Into how many parts of whole channel blocks a layer can be cut. With
- * several groups a part has to hold whole groups and whole blocks of them. */
-static gint
-count_slices (CiPlan * plan, const CiNode * node, const CiMap * src)
+static gboolean
+run_conv (CiPlan * plan, CiStep * step, GError ** error)
 {
-  gint n = ci_pool_get_n_threads (plan->pool), blocks, per_group;
+  Conv *conv = step->state;
 
-  if (node->groups == 1)
-    return MIN (n, (node->channels + CI_BLOCK - 1) / CI_BLOCK);
-  per_group = src->c / node->groups;
-  if (per_group != node->channels / node->groups)
-    return 1;
-  /* units of channels that hold both */
-  blocks = per_group % CI_BLOCK == 0 ? node->groups
-      : CI_BLOCK % per_group == 0 && src->c % CI_BLOCK == 0 ?
-      src->c / CI_BLOCK : 1;
-  return MIN (n, blocks);
+  if (conv->residual)
+    memcpy (conv->dst, conv->residual, conv->n_floats * sizeof (gfloat));
+  ci_pool_run (plan->pool, run_slice, conv, conv->n_slices);
+  return check_conv (conv, step, error);
 }
 
-/* Weights and bias for @slice from the folded ones of the layer (loaded at
- * the first need into @weight and @bias). */
+/* A depthwise layer has kernels of its own. */
 static gboolean
-pack_slice (CiPlan * plan, const CiNode * node, Slice * slice, Desc wanted,
-    Desc plain, gfloat ** weight, gfloat ** bias, GError ** error)
+is_depthwise (const CiNode * node, gint in)
 {
+  return node->groups == in && node->groups == node->channels;
+}
+
+/* Groups of a convolution over @in channels, merged until blocks suffice. */
+static gint
+merge_groups (const CiNode * node, gint in)
+{
+  for (gint m = 1; m <= node->groups; m++)
+    if (node->groups % m == 0 && in / node->groups * m % CI_BLOCK == 0
+        && node->channels / node->groups * m % CI_BLOCK == 0)
+      return node->groups / m;
+  return 1;
+}
+
+/* Into how many parts of whole groups and whole channel blocks a layer can be
+ * cut. */
+static gint
+count_slices (CiPlan * plan, const Layer * layer)
+{
+  gint n = ci_pool_get_n_threads (plan->pool), c = layer->dst.c;
+
+  if (layer->groups == 1)
+    return MIN (n, ci_map_blocks (&layer->dst));
+  if (layer->groups == c)
+    return c % CI_BLOCK == 0 ? MIN (n, c / CI_BLOCK) : 1;
+  return MIN (n, layer->groups);
+}
+
+/* The folded weights, with the zeros of merged groups. Those of a deformable
+ * convolution are for its columns: out_channels x [tap][channel of the group].
+ */
+static gboolean
+load_weights (CiPlan * plan, Layer * layer, GError ** error)
+{
+  const CiNode *node = layer->node;
+  gint in = ci_graph_node (plan->graph, node->srcs[0])->channels;
+  gint per = in / node->groups, k2 = node->kernel * node->kernel;
+  gint per_out = node->channels / node->groups;
+  gint merged = node->groups / layer->groups;
+  gboolean columns = node->op == CI_OP_DEFORM_CONV;
+  gsize wide = (gsize) layer->src.c / layer->groups * layer->kernel
+      * layer->kernel;
+  gfloat *w, *out;
+
+  if (!ci_plan_fold_conv (plan, node, &layer->weight, &layer->bias, error))
+    return FALSE;
+  if (merged == 1 && !columns)
+    return TRUE;
+  w = layer->weight;
+  layer->weight = out = g_try_new0 (gfloat, node->channels * wide);
+  if (!out)
+    g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
+        "out of memory: %d x %" G_GSIZE_FORMAT " weights", node->channels,
+        wide);
+  for (gint o = 0; out && o < node->channels; o++, out += wide)
+    for (gint i = 0; i < per; i++) {
+      /* channel of the merged group */
+      gsize c = o / per_out % merged * per + i;
+
+      for (gint t = 0; t < k2; t++)
+        out[columns ? t * (wide / k2) + c : c * k2 + t] =
+            w[((gsize) o * per + i) * k2 + t];
+    }
+  g_free (w);
+  return layer->weight != NULL;
+}
+
+static void
+unload_weights (Layer * layer)
+{
+  g_free (layer->weight);
+  g_free (layer->bias);
+}
+
+/* Weights and bias for @slice in the layout @wanted; @plain: as loaded. */
+static gboolean
+pack_slice (CiPlan * plan, Layer * layer, Slice * slice, Desc wanted,
+    Desc plain, GError ** error)
+{
+  const CiNode *node = layer->node;
   g_autofree gchar *key = g_strdup_printf ("%s/%s/%s/%d+%d", node->name,
       node->norm_name ? node->norm_name : "",
       node->scale_name ? node->scale_name : "", slice->first, slice->channels);
@@ -366,7 +442,7 @@ pack_slice (CiPlan * plan, const CiNode * node, Slice * slice, Desc wanted,
   if ((slice->packed = packed_find (&template)))
     return TRUE;
 
-  if (!*weight && !ci_plan_fold_conv (plan, node, weight, bias, error))
+  if (!layer->weight && !load_weights (plan, layer, error))
     return FALSE;
   packed = g_new0 (Packed, 1);
   packed->refs = 1;
@@ -378,12 +454,12 @@ pack_slice (CiPlan * plan, const CiNode * node, Slice * slice, Desc wanted,
   packed->bias = ci_aligned_alloc0 (padded * sizeof (gfloat), error);
   if (!packed->weight || !packed->bias)
     goto fail;
-  memcpy (packed->bias, *bias + slice->first,
+  memcpy (packed->bias, layer->bias + slice->first,
       slice->channels * sizeof (gfloat));
-  per_channel = (gsize) ci_graph_node (plan->graph, node->srcs[0])->channels
-      / node->groups * node->kernel * node->kernel;
+  per_channel = (gsize) layer->src.c / layer->groups * layer->kernel
+      * layer->kernel;
   if ((status = dnnl_memory_create (&from, plain, get_engine (),
-              *weight + slice->first * per_channel)) == dnnl_success
+              layer->weight + slice->first * per_channel)) == dnnl_success
       && (status = dnnl_memory_create (&to, wanted, get_engine (),
               packed->weight)) == dnnl_success
       && (status = make_reorder (&pd, plain, wanted)) == dnnl_success
@@ -414,28 +490,30 @@ fail:
 #define CHECK(expression) \
     do { if ((status = (expression)) != dnnl_success) goto out; } while (0)
 
+/* @s->first, channels and groups are set. @sum: adds to what dst holds. */
 static gboolean
-prepare_slice (CiPlan * plan, const CiNode * node, const CiMap * src,
-    const CiMap * dst, gboolean sum, Slice * s, gfloat ** weight,
-    gfloat ** bias, GError ** error)
+prepare_slice (CiPlan * plan, Layer * layer, gboolean sum, Slice * s,
+    GError ** error)
 {
-  gint k = node->kernel, g = s->groups, stride = node->stride;
+  const CiMap *src = &layer->src, *dst = &layer->dst;
+  gint k = layer->kernel, g = s->groups, stride = layer->stride;
+  gint padding = layer->padding;
   /* a slice of the groups reads a slice of the source */
-  gint in = src->c / node->groups * g;
-  gsize src_first = g == node->groups ? 0
-      : (gsize) s->first * src->c / node->channels;
+  gint in = src->c / layer->groups * g;
+  gsize src_first = g == layer->groups ? 0
+      : (gsize) s->first * src->c / dst->c;
   dnnl_dims_t src_dims = { 1, in, src->h, src->w };
   dnnl_dims_t dst_dims = { 1, s->channels, dst->h, dst->w };
   dnnl_dims_t weight_dims = { s->channels, in, k, k };
   dnnl_dims_t grouped_dims = { g, s->channels / g, in / g, k, k };
   dnnl_dims_t bias_dims = { s->channels }, strides = { stride, stride };
-  dnnl_dims_t pad0 = { node->padding, node->padding };
+  dnnl_dims_t pad0 = { padding, padding };
   dnnl_dims_t pad1 = {
-    MAX (0, (dst->h - 1) * stride + k - src->h - node->padding),
-    MAX (0, (dst->w - 1) * stride + k - src->w - node->padding)
+    MAX (0, (dst->h - 1) * stride + k - src->h - padding),
+    MAX (0, (dst->w - 1) * stride + k - src->w - padding)
   };
-  gint weight_n_dims = node->groups == 1 ? 4 : 5;
-  const dnnl_dim_t *wd = node->groups == 1 ? weight_dims : grouped_dims;
+  gint weight_n_dims = layer->groups == 1 ? 4 : 5;
+  const dnnl_dim_t *wd = layer->groups == 1 ? weight_dims : grouped_dims;
   Desc src_desc = NULL, dst_desc = NULL, any = NULL, plain = NULL;
   Desc bias_desc = NULL, scratch_desc;
   struct
@@ -466,15 +544,15 @@ prepare_slice (CiPlan * plan, const CiNode * node, const CiMap * src,
   CHECK (dnnl_post_ops_create (&ops));
   if (sum)
     CHECK (append_sum (ops));
-  CHECK (append_activation (ops, node->activation));
+  CHECK (append_activation (ops, layer->node->activation));
   CHECK (dnnl_primitive_attr_set_post_ops (attr, ops));
   CHECK (make_conv (&pd, src_desc, any, bias_desc, dst_desc, strides, pad0,
           pad1, attr));
   CHECK (dnnl_primitive_create (&s->primitive, pd));
   CHECK (dnnl_stream_create (&s->stream, get_engine (),
           dnnl_stream_default_flags));
-  if (!pack_slice (plan, node, s, query_desc (pd, dnnl_query_weights_md),
-          plain, weight, bias, error))
+  if (!pack_slice (plan, layer, s, query_desc (pd, dnnl_query_weights_md),
+          plain, error))
     goto cleanup;
 
   scratch_desc = query_desc (pd, dnnl_query_scratchpad_md);
@@ -503,7 +581,7 @@ out:
   if (!ok)
     g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
         "oneDNN cannot do a %dx%d convolution, stride %d, groups %d, of "
-        "%dx%dx%d (status %d)", k, k, stride, node->groups, src->c, src->h,
+        "%dx%dx%d (status %d)", k, k, stride, layer->groups, src->c, src->h,
         src->w, status);
 cleanup:
   dnnl_primitive_desc_destroy (pd);
@@ -517,48 +595,138 @@ cleanup:
   return ok;
 }
 
+/* Whole groups and whole blocks for slice @index of @n. */
+static void
+cut_slice (const Layer * layer, Slice * s, gint index, gint n)
+{
+  gint channels = layer->dst.c, unit = CI_BLOCK, units, end;
+
+  if (layer->groups > 1)
+    unit = MAX (unit, channels / layer->groups);
+  units = (channels + unit - 1) / unit;
+  end = MIN (channels, units * (index + 1) / n * unit);
+  s->first = units * index / n * unit;
+  s->channels = end - s->first;
+  s->groups = (gint64) layer->groups * s->channels / channels;
+  if (layer->groups == 1)
+    s->groups = 1;
+}
+
 gboolean
 ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
-  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
-  const CiMap *dst = ci_plan_map (plan, step->value);
-  g_autofree gfloat *weight = NULL, *bias = NULL;
+  Layer layer = { node, *ci_plan_map (plan, node->srcs[0]),
+    *ci_plan_map (plan, step->value), node->kernel, node->stride,
+    node->padding, node->groups, NULL, NULL
+  };
   Conv *conv = g_new0 (Conv, 1);
-  gint n = count_slices (plan, node, src), unit = CI_BLOCK, units;
-  gint saved;
   gboolean ok = TRUE;
+  gint saved;
 
-  if (node->groups > 1)
-    unit = MAX (unit, node->channels / node->groups);
-  units = (node->channels + unit - 1) / unit;
-  conv->n_slices = n;
-  conv->slices = g_new0 (Slice, n);
-  conv->dst = dst->data;
-  conv->n_floats = ci_map_floats (dst);
+  if (!is_depthwise (node, layer.src.c))
+    layer.groups = merge_groups (node, layer.src.c);
+  conv->n_slices = count_slices (plan, &layer);
+  conv->slices = g_new0 (Slice, conv->n_slices);
+  conv->dst = layer.dst.data;
+  conv->n_floats = ci_map_floats (&layer.dst);
   if (node->residual != CI_NO_VALUE) {
     const gfloat *residual = ci_plan_map (plan, node->residual)->data;
 
-    conv->residual = residual == dst->data ? NULL : residual;
+    conv->residual = residual == conv->dst ? NULL : residual;
   }
   step->state = conv;
   step->free_state = conv_free;
   step->run = run_conv;
 
   saved = ci_dnnl_begin ();
-  for (gint i = 0; i < n && ok; i++) {
-    Slice *s = &conv->slices[i];
-    gint end = MIN (node->channels, units * (i + 1) / n * unit);
-
-    s->first = units * i / n * unit;
-    s->channels = end - s->first;
-    s->groups = node->groups == 1 ? 1
-        : (gint64) node->groups * s->channels / node->channels;
-    ok = prepare_slice (plan, node, src, dst, node->residual != CI_NO_VALUE,
-        s, &weight, &bias, error);
+  for (gint i = 0; i < conv->n_slices && ok; i++) {
+    cut_slice (&layer, &conv->slices[i], i, conv->n_slices);
+    ok = prepare_slice (plan, &layer, node->residual != CI_NO_VALUE,
+        &conv->slices[i], error);
   }
   ci_dnnl_end (saved);
+  unload_weights (&layer);
   return ok;
+}
+
+/* ---- the product of a deformable convolution ---------------------------- */
+
+/* A 1x1 convolution of the columns, the same for each task. */
+struct _CiProductPrivate
+{
+  Conv *conv;
+  gint n_tasks;
+};
+
+CiProduct *
+ci_product_new (CiPlan * plan, const CiNode * node, gint n_pixels,
+    gint n_tasks, GError ** error)
+{
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  CiProduct *product = g_new0 (CiProduct, 1);
+  gint groups = merge_groups (node, src->c), saved;
+  Layer layer = { node, {ci_map_blocks (src) * CI_BLOCK * node->kernel
+          * node->kernel, 1, n_pixels, CI_BLOCK, NULL}, {node->channels, 1,
+        n_pixels, CI_BLOCK, NULL}, 1, 1, 0, groups, NULL, NULL
+  };
+  gboolean ok = TRUE;
+  Conv *conv = g_new0 (Conv, 1);
+
+  product->groups = groups;
+  product->columns = g_new0 (gfloat *, n_tasks);
+  product->results = g_new0 (gfloat *, n_tasks);
+  product->priv = g_new0 (CiProductPrivate, 1);
+  product->priv->conv = conv;
+  product->priv->n_tasks = n_tasks;
+  conv->n_slices = n_tasks;
+  conv->slices = g_new0 (Slice, n_tasks);
+  saved = ci_dnnl_begin ();
+  for (gint i = 0; i < n_tasks && ok; i++) {
+    ok = (layer.src.data = product->columns[i] =
+        ci_aligned_alloc0 (ci_map_floats (&layer.src) * sizeof (gfloat),
+            error))
+        && (layer.dst.data = product->results[i] =
+        ci_aligned_alloc0 (ci_map_floats (&layer.dst) * sizeof (gfloat),
+            error));
+    if (!ok)
+      break;
+    cut_slice (&layer, &conv->slices[i], 0, 1);
+    ok = prepare_slice (plan, &layer, FALSE, &conv->slices[i], error);
+  }
+  ci_dnnl_end (saved);
+  unload_weights (&layer);
+  if (!ok)
+    g_clear_pointer (&product, ci_product_free);
+  return product;
+}
+
+void
+ci_product_free (CiProduct * product)
+{
+  if (!product)
+    return;
+  for (gint i = 0; i < product->priv->n_tasks; i++) {
+    free (product->columns[i]);
+    free (product->results[i]);
+  }
+  conv_free (product->priv->conv);
+  g_free (product->priv);
+  g_free (product->columns);
+  g_free (product->results);
+  g_free (product);
+}
+
+void
+ci_product_run (CiProduct * product, gint task)
+{
+  run_slice (product->priv->conv, task, product->priv->n_tasks);
+}
+
+gboolean
+ci_product_check (CiProduct * product, CiStep * step, GError ** error)
+{
+  return check_conv (product->priv->conv, step, error);
 }
 
 /* ---- the ceiling ------------------------------------------------------ */

@@ -11,12 +11,17 @@
 
 #include "../simd.h"
 
+/* Of a weighted sum. */
+#define MAX_MAPS 8
+
 typedef struct
 {
   CiPlan *plan;
   const CiNode *node;
   const CiMap *src, *other, *dst;
-  gfloat *scale, *shift;        /* per channel, padded */
+  gfloat *scale, *shift;        /* per channel, padded; weighted add: of each
+                                   source */
+  struct Tap *ys, *xs;          /* upsampling: per row and column of dst */
   gdouble *sums;                /* group norm, per channel: sum, of squares */
   void (*block) (gpointer layer, gint block);
 } Layer;
@@ -28,6 +33,8 @@ layer_free (gpointer data)
 
   g_free (layer->scale);
   g_free (layer->shift);
+  g_free (layer->ys);
+  g_free (layer->xs);
   g_free (layer->sums);
   g_free (layer);
 }
@@ -83,14 +90,38 @@ padded_tensor (CiPlan * plan, const CiNode * node, const gchar * suffix,
   return padded;
 }
 
+/* Lanes behind the last channel have to stay 0, which a hard sigmoid makes
+ * 0.5: its callers see to that. */
 CI_INLINE CiV8
 activate (CiV8 v, CiActivation activation)
 {
-  if (activation != CI_ACTIVATION_NONE)
-    v = ci_v8_max (v, ci_v8_set1 (0.0f));
-  if (activation == CI_ACTIVATION_RELU6)
-    v = ci_v8_min (v, ci_v8_set1 (6.0f));
+  const CiV8 zero = ci_v8_set1 (0.0f), six = ci_v8_set1 (6.0f);
+
+  switch (activation) {
+    case CI_ACTIVATION_NONE:
+      break;
+    case CI_ACTIVATION_RELU:
+      return ci_v8_max (v, zero);
+    case CI_ACTIVATION_RELU6:
+      return ci_v8_min (ci_v8_max (v, zero), six);
+    case CI_ACTIVATION_SWISH:
+      return v * ci_v8_sigmoid (v);
+    case CI_ACTIVATION_HARD_SIGMOID:
+      return ci_v8_min (ci_v8_max (v + ci_v8_set1 (3.0f), zero), six)
+          * ci_v8_set1 (1.0f / 6);
+  }
   return v;
+}
+
+static void
+clear_dead_lanes (const CiMap * map, gint block)
+{
+  gfloat *out = ci_map_block (map, block);
+  gint lanes = map->c - block * CI_BLOCK;
+
+  for (gsize i = 0; lanes < CI_BLOCK && i < (gsize) map->h * map->w; i++)
+    memset (out + i * CI_BLOCK + lanes, 0,
+        (CI_BLOCK - lanes) * sizeof (gfloat));
 }
 
 /* ---- planar -> blocks -------------------------------------------------- */
@@ -140,6 +171,8 @@ affine_block (gpointer data, gint block)
 
     for (gsize i = 0; i < n; i++)
       out[i] = activate (a[i] * scale + shift, activation);
+    if (activation == CI_ACTIVATION_HARD_SIGMOID)
+      clear_dead_lanes (layer->dst, block);
   }
 }
 
@@ -247,6 +280,8 @@ normalise_block (gpointer data, gint block)
   else
     for (gsize i = 0; i < n; i++)
       out[i] = activate (in[i] * scale + shift, layer->node->activation);
+  if (layer->node->activation == CI_ACTIVATION_HARD_SIGMOID)
+    clear_dead_lanes (dst, block);
 }
 
 static gboolean
@@ -313,7 +348,195 @@ ci_cpu_prepare_max_pool (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
+/* ---- squeeze and excitation --------------------------------------------- */
+
+/* Sums of rows in single precision, of the map in double. */
+CI_MULTIVERSION static void
+mean_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  const CiMap *src = layer->src;
+  const CiV8 *in = (const CiV8 *) ci_map_block (src, block);
+  gfloat *out = ci_map_block (layer->dst, block);
+  gdouble total[CI_BLOCK] = { 0 };
+
+  for (gint y = 0; y < src->h; y++, in += src->w) {
+    CiV8 sum = ci_v8_set1 (0.0f);
+
+    for (gint x = 0; x < src->w; x++)
+      sum += in[x];
+    for (gint l = 0; l < CI_BLOCK; l++)
+      total[l] += sum[l];
+  }
+  for (gint l = 0; l < CI_BLOCK; l++)
+    out[l] = total[l] / ((gdouble) src->h * src->w);
+}
+
+gboolean
+ci_cpu_prepare_global_avg_pool (CiPlan * plan, CiStep * step, GError ** error)
+{
+  new_layer (plan, step, mean_block);
+  return TRUE;
+}
+
+CI_MULTIVERSION static void
+channel_scale_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  gsize n = (gsize) layer->dst->h * layer->dst->w;
+  const CiMap *factors = ci_plan_map (layer->plan, layer->node->srcs[1]);
+  CiV8 factor = *(const CiV8 *) ci_map_block (factors, block);
+  const CiV8 *a = (const CiV8 *) ci_map_block (layer->src, block);
+  CiV8 *out = (CiV8 *) ci_map_block (layer->dst, block);
+
+  if (layer->other) {
+    const CiV8 *b = (const CiV8 *) ci_map_block (layer->other, block);
+
+    for (gsize i = 0; i < n; i++)
+      out[i] = a[i] * factor + b[i];
+  } else {
+    for (gsize i = 0; i < n; i++)
+      out[i] = a[i] * factor;
+  }
+}
+
+gboolean
+ci_cpu_prepare_channel_scale (CiPlan * plan, CiStep * step, GError ** error)
+{
+  Layer *layer = new_layer (plan, step, channel_scale_block);
+
+  if (step->node->residual != CI_NO_VALUE)
+    layer->other = ci_plan_map (plan, step->node->residual);
+  return TRUE;
+}
+
+/* ---- several maps ------------------------------------------------------- */
+
+static void
+concat_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  const CiMap *dst = layer->dst;
+  gsize n = (gsize) dst->h * dst->w;
+  gint first = block * CI_BLOCK, at = 0;
+  gfloat *out = ci_map_block (dst, block);
+
+  for (gint k = 0; k < layer->node->n_srcs; k++) {
+    const CiMap *src = ci_plan_map (layer->plan, layer->node->srcs[k]);
+    gint c0 = MAX (first, at), c1 = MIN (first + CI_BLOCK, at + src->c);
+
+    /* a whole block, or one that ends both maps */
+    if (c0 == first && (c0 - at) % CI_BLOCK == 0 && (c1 - c0 == CI_BLOCK
+            || c1 == dst->c)) {
+      memcpy (out, ci_map_block (src, (c0 - at) / CI_BLOCK),
+          n * CI_BLOCK * sizeof (gfloat));
+      return;
+    }
+    for (gint c = c0; c < c1; c++) {
+      const gfloat *in = ci_map_block (src, (c - at) / CI_BLOCK)
+          + (c - at) % CI_BLOCK;
+
+      for (gsize i = 0; i < n; i++)
+        out[i * CI_BLOCK + c - first] = in[i * CI_BLOCK];
+    }
+    at += src->c;
+  }
+  clear_dead_lanes (dst, block);
+}
+
+gboolean
+ci_cpu_prepare_concat (CiPlan * plan, CiStep * step, GError ** error)
+{
+  new_layer (plan, step, concat_block);
+  return TRUE;
+}
+
+CI_MULTIVERSION static void
+weighted_add_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  const CiNode *node = layer->node;
+  gsize n = (gsize) layer->dst->h * layer->dst->w;
+  CiV8 *out = (CiV8 *) ci_map_block (layer->dst, block);
+  const CiV8 *in[MAX_MAPS];
+  CiV8 weight[MAX_MAPS];
+
+  for (gint k = 0; k < node->n_srcs; k++) {
+    in[k] = (const CiV8 *) ci_map_block (ci_plan_map (layer->plan,
+            node->srcs[k]), block);
+    weight[k] = ci_v8_set1 (layer->scale[k]);
+  }
+  for (gsize i = 0; i < n; i++) {
+    CiV8 sum = in[0][i] * weight[0];
+
+    for (gint k = 1; k < node->n_srcs; k++)
+      sum += in[k][i] * weight[k];
+    out[i] = activate (sum, node->activation);
+  }
+  if (node->activation == CI_ACTIVATION_HARD_SIGMOID)
+    clear_dead_lanes (layer->dst, block);
+}
+
+gboolean
+ci_cpu_prepare_weighted_add (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  Layer *layer = new_layer (plan, step, weighted_add_block);
+  gint64 n = node->n_srcs;
+  gdouble total = 1e-4;
+
+  if (n > MAX_MAPS) {
+    g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
+        "a weighted sum of %d maps (at most %d)", node->n_srcs, MAX_MAPS);
+    return FALSE;
+  }
+  if (!(layer->scale = ci_plan_tensor (plan, node->name, "", 1, &n, error)))
+    return FALSE;
+  for (gint k = 0; k < n; k++)
+    total += MAX (layer->scale[k], 0);
+  for (gint k = 0; k < n; k++)
+    layer->scale[k] = MAX (layer->scale[k], 0) / total;
+  return TRUE;
+}
+
 /* ---- upsampling -------------------------------------------------------- */
+
+/* Where a row or a column of the result lies: between the cells @i0 and @i1,
+ * @a of the way. */
+typedef struct Tap
+{
+  gint i0, i1;
+  gfloat a;
+} Tap;
+
+static Tap *
+make_taps (CiResizeMode mode, gint factor, gint n, gint n_out)
+{
+  Tap *taps = g_new0 (Tap, n_out);
+
+  for (gint o = 0; o < n_out; o++) {
+    Tap *tap = &taps[o];
+    gint u = MAX (o - factor / 2, 0);
+    gfloat t = MAX ((o + 0.5f) * ((gfloat) n / n_out) - 0.5f, 0.0f);
+
+    switch (mode) {
+      case CI_RESIZE_NEAREST:
+        tap->i0 = (gint64) o * n / n_out;
+        break;
+      case CI_RESIZE_ALIGNED_BILINEAR:
+        /* source sample i lies at i * factor + factor / 2 */
+        tap->i0 = u / factor;
+        tap->a = (gfloat) (u % factor) / factor;
+        break;
+      case CI_RESIZE_BILINEAR:
+        tap->i0 = MIN ((gint) t, n - 1);
+        tap->a = t - tap->i0;
+        break;
+    }
+    tap->i1 = MIN (tap->i0 + 1, n - 1);
+  }
+  return taps;
+}
 
 CI_MULTIVERSION static void
 upsample_block (gpointer data, gint block)
@@ -324,29 +547,23 @@ upsample_block (gpointer data, gint block)
   const CiV8 *residual = layer->other ?
       (const CiV8 *) ci_map_block (layer->other, block) : NULL;
   CiV8 *out = (CiV8 *) ci_map_block (dst, block);
-  gint f = layer->node->stride;
-  gboolean aligned = layer->node->resize_mode == CI_RESIZE_ALIGNED_BILINEAR;
+  gboolean nearest = layer->node->resize_mode == CI_RESIZE_NEAREST;
 
   for (gint y = 0; y < dst->h; y++) {
-    /* source sample i lies at i * f + f / 2 (aligned) */
-    gint t = MAX (y - f / 2, 0), y0 = aligned ? t / f : y / f;
-    const CiV8 *row0 = in + y0 * src->w;
-    const CiV8 *row1 = in + MIN (y0 + 1, src->h - 1) * src->w;
-    CiV8 ay = ci_v8_set1 ((gfloat) (t % f) / f);
+    const CiV8 *row0 = in + layer->ys[y].i0 * src->w;
+    const CiV8 *row1 = in + layer->ys[y].i1 * src->w;
+    CiV8 ay = ci_v8_set1 (layer->ys[y].a);
 
     for (gint x = 0; x < dst->w; x++) {
-      CiV8 v;
+      const Tap *tap = &layer->xs[x];
+      CiV8 v = row0[tap->i0];
 
-      if (aligned) {
-        gint u = MAX (x - f / 2, 0), x0 = u / f;
-        gint x1 = MIN (x0 + 1, src->w - 1);
-        CiV8 ax = ci_v8_set1 ((gfloat) (u % f) / f);
-        CiV8 a = row0[x0] + (row0[x1] - row0[x0]) * ax;
-        CiV8 b = row1[x0] + (row1[x1] - row1[x0]) * ax;
+      if (!nearest) {
+        CiV8 ax = ci_v8_set1 (tap->a), b = row1[tap->i0];
 
-        v = a + (b - a) * ay;
-      } else {
-        v = row0[x / f];
+        v += (row0[tap->i1] - v) * ax;
+        b += (row1[tap->i1] - b) * ax;
+        v += (b - v) * ay;
       }
       *out++ = residual ? v + *residual++ : v;
     }
@@ -356,9 +573,15 @@ upsample_block (gpointer data, gint block)
 gboolean
 ci_cpu_prepare_upsample (CiPlan * plan, CiStep * step, GError ** error)
 {
+  const CiNode *node = step->node;
   Layer *layer = new_layer (plan, step, upsample_block);
+  gint factor = layer->dst->h / layer->src->h;
 
-  if (step->node->residual != CI_NO_VALUE)
-    layer->other = ci_plan_map (plan, step->node->residual);
+  layer->ys = make_taps (node->resize_mode, factor, layer->src->h,
+      layer->dst->h);
+  layer->xs = make_taps (node->resize_mode, factor, layer->src->w,
+      layer->dst->w);
+  if (node->residual != CI_NO_VALUE)
+    layer->other = ci_plan_map (plan, node->residual);
   return TRUE;
 }
