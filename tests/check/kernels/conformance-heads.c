@@ -1,0 +1,124 @@
+/*
+ * conformance-heads.c: detection and what is evaluated per detection, against
+ * the reference.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "conformance.h"
+
+/* FCOS on @n levels over @x; @towers: their maps of 24 channels */
+static CiValue
+build_fcos (CiGraph * g, CiValue x, gint n_classes, gint n,
+    gboolean thresh_with_ctr, CiValue * towers)
+{
+  CiFcosLevel levels[4];
+
+  for (gint l = 0; l < n; l++) {
+    if (l)
+      x = ci_graph_conv (g, x, "down", 24, 3, 2, 1, 1, TRUE);
+    towers[l] = x;
+    levels[l].logits = ci_graph_conv (g, x, "logits", n_classes, 3, 1, 1, 1,
+        TRUE);
+    levels[l].reg = ci_graph_activation (g, ci_graph_scale (g,
+            ci_graph_conv (g, x, "reg", 4, 3, 1, 1, 1, TRUE), "scale"),
+        CI_ACTIVATION_RELU);
+    levels[l].ctr = ci_graph_conv (g, x, "ctr", 1, 3, 1, 1, 1, TRUE);
+    levels[l].stride = 8 << l;
+  }
+  return ci_graph_fcos_detect (g, levels, n, 40, thresh_with_ctr);
+}
+
+/* classes, levels, thresh_with_ctr, mask features, hidden width, layers,
+ * flags: 1 = full map, 2 = no coordinates */
+static void
+build_detector (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue towers[4], detections, params, masks, features;
+  gint in = a[3] + (a[6] & 2 ? 0 : 2), n_params = 0;
+  CiMaskHeadParams head = { 8, 4, a[4], a[5], !(a[6] & 2), {16, 32, 64, 128},
+    a[6] & 1
+  };
+
+  for (gint l = 0; l < a[5]; l++) {
+    gint out = l == a[5] - 1 ? 1 : a[4];
+
+    n_params += (in + 1) * out;
+    in = out;
+  }
+  x = ci_graph_conv (g, x, "stem", 24, 3, 1, 1, 1, TRUE);
+  features = ci_graph_conv (g, x, "features", a[3], 3, 1, 1, 1, TRUE);
+  detections = build_fcos (g, x, a[0], a[1], a[2], towers);
+  params = ci_graph_conv_at (g, towers, a[1], detections, "controller",
+      n_params, 3);
+  ci_graph_output (g, params, "params");
+  masks = ci_graph_dynamic_mask_head (g, features, detections, params, &head);
+  ci_graph_output (g, masks, "masks");
+}
+
+/* classes, levels, thresh_with_ctr, bases, attention, resolution */
+static void
+build_blender (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue towers[4], detections, attention, bases;
+  CiBlendParams params = { 4, a[4], a[5] };
+
+  x = ci_graph_conv (g, x, "stem", 24, 3, 1, 1, 1, TRUE);
+  bases = ci_graph_conv (g, x, "bases", a[3], 3, 1, 1, 1, TRUE);
+  bases = ci_graph_upsample (g, bases, 2, CI_RESIZE_BILINEAR);
+  detections = build_fcos (g, x, a[0], a[1], a[2], towers);
+  attention = ci_graph_conv_at (g, towers, a[1], detections, "top",
+      a[3] * a[4] * a[4], 3);
+  ci_graph_output (g, attention, "attention");
+  ci_graph_output (g, ci_graph_blend_masks (g, bases, detections, attention,
+          &params), "masks");
+}
+
+/* classes, levels, thresh_with_ctr: boxes only */
+static void
+build_boxes (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue towers[4];
+
+  x = ci_graph_conv (g, x, "stem", 24, 3, 1, 1, 1, TRUE);
+  ci_graph_output (g, build_fcos (g, x, a[0], a[1], a[2], towers),
+      "detections");
+}
+
+static const Case cases[] = {
+  {"detector", 16, 24, 36, {5, 4, 1, 8, 8, 3, 0}, build_detector},
+  {"detector, full map", 16, 24, 36, {5, 4, 1, 8, 8, 3, 1}, build_detector},
+  {"detector, threshold on cls", 16, 16, 24, {80, 3, 0, 8, 8, 3, 0},
+      build_detector},
+  {"detector, 16 features", 16, 16, 24, {3, 3, 1, 16, 8, 3, 0},
+      build_detector},
+  {"detector, no coordinates", 16, 16, 24, {1, 1, 1, 8, 4, 2, 2},
+      build_detector},
+  {"detector, one cell", 16, 1, 1, {2, 1, 1, 8, 8, 3, 0}, build_detector},
+  {"blender", 16, 24, 36, {5, 4, 1, 4, 14, 56}, build_blender},
+  {"blender, odd sizes", 16, 16, 24, {5, 2, 1, 3, 5, 13}, build_blender},
+  {"blender, one base", 16, 16, 24, {5, 2, 1, 1, 4, 8}, build_blender},
+  {"blender, many bases", 16, 16, 24, {5, 2, 1, 11, 3, 9}, build_blender},
+  {"boxes only", 16, 24, 36, {5, 4, 0}, build_boxes},
+};
+
+GST_START_TEST (test_matches_reference)
+{
+  check_case (&cases[__i__], TRUE, cases[__i__].build == build_blender
+      || cases[__i__].arg[6] & 1);
+}
+
+GST_END_TEST;
+
+static Suite *
+kernels_suite (void)
+{
+  Suite *s = suite_create ("kernels");
+  TCase *tc = tcase_create ("heads");
+
+  suite_add_tcase (s, tc);
+  tcase_set_timeout (tc, 120);
+  tcase_add_loop_test (tc, test_matches_reference, 0, G_N_ELEMENTS (cases));
+  return s;
+}
+
+GST_CHECK_MAIN (kernels);

@@ -1,0 +1,171 @@
+/*
+ * plan.c: what the plan compiler refuses and how it uses memory; the thread
+ * pool; mask bytes.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "conformance.h"
+
+/* ---- the plan compiler -------------------------------------------------- */
+
+GST_START_TEST (test_missing_and_misshaped_tensors_are_named)
+{
+  CiGraph *graph = ci_graph_new ();
+  CiGraph *other = ci_graph_new ();
+  CiPlanOptions options = { CI_BACKEND_CPU, NULL, 8, 8 };
+  GError *error = NULL;
+  TestWeights *weights;
+
+  ci_graph_conv (graph, ci_graph_input (graph, 3), "conv", 16, 3, 1, 1, 1,
+      TRUE);
+  ci_graph_conv (other, ci_graph_input (other, 4), "conv", 16, 3, 1, 1, 1,
+      TRUE);
+  weights = weights_for (other);
+  fail_if (ci_plan_compile (graph, &weights->base, &options, &error));
+  fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_MISSING_TENSOR));
+  fail_unless (strstr (error->message, "conv.weight")
+      && strstr (error->message, "[16, 3, 3, 3]")
+      && strstr (error->message, "[16, 4, 3, 3]"), "%s", error->message);
+  g_clear_error (&error);
+
+  {
+    CiTensor *t = g_hash_table_lookup (weights->tensors, "conv.bias");
+
+    ((gfloat *) t->data)[5] = NAN;
+    fail_if (ci_plan_compile (other, &weights->base, &options, &error));
+    fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_BAD_FORMAT));
+    fail_unless (strstr (error->message, "conv.bias")
+        && strstr (error->message, "number 5"), "%s", error->message);
+    g_clear_error (&error);
+  }
+
+  g_hash_table_remove (weights->tensors, "conv.weight");
+  fail_if (ci_plan_compile (graph, &weights->base, &options, &error));
+  fail_unless (strstr (error->message, "conv.weight")
+      && strstr (error->message, "missing"), "%s", error->message);
+  g_clear_error (&error);
+  weights_free (weights);
+  ci_graph_free (graph);
+  ci_graph_free (other);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_impossible_sizes_are_refused)
+{
+  static const gint sizes[][2] = { {0, 8}, {8, -1}, {20000, 8}, {6, 8} };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++) {
+    CiGraph *graph = ci_graph_new ();
+    CiPlanOptions options = { CI_BACKEND_CPU, NULL, sizes[i][0], sizes[i][1] };
+    CiValue x = ci_graph_input (graph, 8), y;
+    GError *error = NULL;
+    TestWeights *weights;
+
+    /* 6 rows do not come back from a stride of 4 */
+    y = ci_graph_conv (graph, x, "small", 8, 1, 4, 0, 1, TRUE);
+    y = ci_graph_upsample (graph, y, 4, CI_RESIZE_NEAREST);
+    ci_graph_output (graph, ci_graph_add (graph, x, y), "out");
+    weights = weights_for (graph);
+    fail_if (ci_plan_compile (graph, &weights->base, &options, &error));
+    fail_unless (g_error_matches (error, CI_ERROR,
+            CI_ERROR_INVALID_ARGUMENT), "%s", error->message);
+    g_clear_error (&error);
+    weights_free (weights);
+    ci_graph_free (graph);
+  }
+}
+
+GST_END_TEST;
+
+/* Buffers of values that are dead are used again. */
+GST_START_TEST (test_arena_is_shared)
+{
+  CiGraph *graph = ci_graph_new ();
+  CiPlanOptions options = { CI_BACKEND_CPU, NULL, 32, 32 };
+  CiValue x = ci_graph_input (graph, 3);
+  TestWeights *weights;
+  CiPlan *plan;
+
+  for (gint i = 0; i < 20; i++) {
+    g_autofree gchar *name = g_strdup_printf ("conv%d", i);
+
+    x = ci_graph_conv (graph, x, name, 32, 3, 1, 1, 1, TRUE);
+  }
+  ci_graph_output (graph, x, "out");
+  weights = weights_for (graph);
+  plan = ci_plan_compile (graph, &weights->base, &options, NULL);
+  fail_unless (plan != NULL);
+  fail_unless_equals_uint64 (ci_plan_get_arena_bytes (plan),
+      2 * 32 * 32 * 32 * sizeof (gfloat));
+  fail_unless (fabs (ci_plan_get_flops (plan) - 2.0 * 32 * 32 * 32 * 9 * (3
+              + 19 * 32)) < 1);
+  ci_plan_free (plan);
+  weights_free (weights);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
+/* ---- the pool ----------------------------------------------------------- */
+
+static void
+count_task (gpointer data, gint task, gint n_tasks)
+{
+  g_atomic_int_inc (&((gint *) data)[task]);
+}
+
+GST_START_TEST (test_pool_runs_each_task_once)
+{
+  CiPool *pool = ci_pool_new (4);
+  gint counts[37];
+
+  for (gint round = 0; round < 4000; round++) {
+    gint n = round % 38;
+
+    memset (counts, 0, sizeof (counts));
+    ci_pool_run (pool, count_task, counts, n);
+    for (gint i = 0; i < 37; i++)
+      fail_unless_equals_int (counts[i], i < n);
+    if (round % 1000 == 0)
+      g_usleep (20000);         /* let the workers fall asleep */
+  }
+  ci_pool_free (pool);
+}
+
+GST_END_TEST;
+
+/* ---- mask bytes --------------------------------------------------------- */
+
+GST_START_TEST (test_quantise_keeps_the_threshold)
+{
+  const gfloat p[] = { 0, 0.5f, nextafterf (0.5f, 1), 1, 0.25f };
+  guint8 q[5];
+
+  ci_mask_quantise (p, q, 5);
+  fail_unless_equals_int (q[0], 0);
+  fail_unless_equals_int (q[1], 127);
+  fail_unless_equals_int (q[2], 128);
+  fail_unless_equals_int (q[3], 255);
+  fail_unless_equals_int (q[4], 64);
+}
+
+GST_END_TEST;
+
+static Suite *
+kernels_suite (void)
+{
+  Suite *s = suite_create ("kernels");
+  TCase *tc = tcase_create ("plan");
+
+  suite_add_tcase (s, tc);
+  tcase_set_timeout (tc, 120);
+  tcase_add_test (tc, test_missing_and_misshaped_tensors_are_named);
+  tcase_add_test (tc, test_impossible_sizes_are_refused);
+  tcase_add_test (tc, test_arena_is_shared);
+  tcase_add_test (tc, test_pool_runs_each_task_once);
+  tcase_add_test (tc, test_quantise_keeps_the_threshold);
+  return s;
+}
+
+GST_CHECK_MAIN (kernels);
