@@ -164,7 +164,8 @@ gboolean ci_session_run_region (CiSession * session, const CiImage * image,
     const CiInstance ** instances, gint * n, GError ** error);
 /**
  * Mask of @instance at the frame's (or region's) size by the official chain
- * (needs full_map): height x width bytes, 0 or 1.
+ * (CondInst: needs full_map): height x width bytes, 0 or 1. INVALID_ARGUMENT
+ * if it has none, as all of FCOS.
  */
 gboolean ci_session_paste_mask (CiSession * session,
     const CiInstance * instance, gfloat threshold, guint8 * dst,
@@ -176,8 +177,9 @@ void ci_session_get_input_size (const CiSession * session,
     gint * padded_height);
 /** GFLOP of one frame's convolutions. */
 gdouble ci_session_get_gflop (const CiSession * session);
-/** With keep_tensors: writes `input`, `feat.*`, `head.*`, `mask.feats`,
- * `pre.*`, `det.*`, `mask.bits`, ... of the last run as safetensors. */
+/** With keep_tensors and full_map: writes `input`, `feat.*`, `head.*`,
+ * `mask.feats` or `mask.bases`, `pre.*`, `det.*`, `mask.bits`, ... of the last
+ * run as safetensors. */
 gboolean ci_session_dump (CiSession * session, const gchar * path,
     GError ** error);
 

@@ -258,13 +258,30 @@ new_format (CiSession * session, const CiImageFormat * image, GError ** error)
   return format;
 }
 
+/* Cells of the largest grid of an input of @width x @height. */
+static gsize
+max_grid_size (const CiConfig * config, gint width, gint height)
+{
+  gint stride = config->condinst.mask_out_stride;
+  gint side = config->blendmask.resolution;
+
+  switch (config->architecture) {
+    case CI_ARCHITECTURE_CONDINST:
+      return (gsize) (width / stride + 1) * (height / stride + 1);
+    case CI_ARCHITECTURE_BLENDMASK:
+      return (gsize) side *side;
+    case CI_ARCHITECTURE_FCOS:
+      break;
+  }
+  return 0;
+}
+
 gboolean
 ci_session_configure (CiSession * session, const CiImageFormat * image,
     GError ** error)
 {
   GPtrArray *formats = session->formats;
   Format *format = NULL;
-  gint stride = session->config->condinst.mask_out_stride;
   gsize needed;
 
   for (guint i = 0; i < formats->len && !format; i++)
@@ -274,8 +291,8 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   if (!format && !(format = new_format (session, image, error)))
     return FALSE;
 
-  needed = (gsize) session->capacity * (format->sized->width / stride + 1)
-      * (format->sized->height / stride + 1);
+  needed = session->capacity * max_grid_size (session->config,
+      format->sized->width, format->sized->height);
   if (needed > session->grids_size) {
     guint8 *grids = g_try_realloc (session->grids, needed);
 
@@ -312,6 +329,41 @@ ci_session_get_detect_params (const CiSession * session,
         config->inference.cross_class_threshold};
 }
 
+/* The grid of @mask as bytes at @cells, and where it lies in the frame. */
+static void
+set_grid (const CiSession * session, const CiMaskGrid * mask, guint8 * cells,
+    CiInstance * out)
+{
+  const View *view = session->view;
+  gfloat sx = (gdouble) view->image.width / view->pre_options.resized_width;
+  gfloat sy = (gdouble) view->image.height / view->pre_options.resized_height;
+  gint stride = session->config->condinst.mask_out_stride;
+  gfloat half = stride / 2.0f - stride / 2;     /* of an odd stride */
+  gsize n = (gsize) mask->width * mask->height;
+
+  ci_mask_quantise (mask->prob, cells, n);
+  out->grid = cells;
+  out->grid_width = mask->width;
+  out->grid_height = mask->height;
+  if (mask->in_box) {
+    /* here 0.5 itself belongs to the object (SEMANTICS 11) */
+    for (gsize i = 0; i < n; i++)
+      if (mask->prob[i] == 0.5f)
+        cells[i] = 128;
+    out->scale_x = (out->x1 - out->x0) / mask->width;
+    out->scale_y = (out->y1 - out->y0) / mask->height;
+    out->offset_x = out->x0;
+    out->offset_y = out->y0;
+  } else {
+    /* cell i lies at stride * i + stride / 2 of the input (SEMANTICS 9), pixel
+     * centres at .5 */
+    out->scale_x = stride * sx;
+    out->scale_y = stride * sy;
+    out->offset_x = view->x + (stride * mask->x + 0.5f - half) * sx;
+    out->offset_y = view->y + (stride * mask->y + 0.5f - half) * sy;
+  }
+}
+
 /* Boxes to the frame and clipped to the view, grids to bytes. */
 static void
 collect_instances (CiSession * session)
@@ -322,9 +374,7 @@ collect_instances (CiSession * session)
   gint x1 = x0 + view->image.width, y1 = y0 + view->image.height;
   gfloat sx = (gdouble) view->image.width / view->pre_options.resized_width;
   gfloat sy = (gdouble) view->image.height / view->pre_options.resized_height;
-  gint stride = session->config->condinst.mask_out_stride;
-  gfloat half = stride / 2.0f - stride / 2;     /* of an odd stride */
-  guint8 *grid = session->grids;
+  guint8 *cells = session->grids;
   CiDetections d;
 
   session->n_instances = 0;
@@ -343,19 +393,8 @@ collect_instances (CiSession * session)
     out->detection = i;
     if (ci_plan_get_mask (format->sized->plan, i, &mask) && mask.width
         && mask.height) {
-      gsize n = (gsize) mask.width * mask.height;
-
-      ci_mask_quantise (mask.prob, grid, n);
-      out->grid = grid;
-      out->grid_width = mask.width;
-      out->grid_height = mask.height;
-      /* cell i lies at stride * i + stride / 2 of the input (SEMANTICS 9),
-       * pixel centres at .5 */
-      out->scale_x = stride * sx;
-      out->scale_y = stride * sy;
-      out->offset_x = x0 + (stride * mask.x + 0.5f - half) * sx;
-      out->offset_y = y0 + (stride * mask.y + 0.5f - half) * sy;
-      grid += n;
+      set_grid (session, &mask, cells, out);
+      cells += (gsize) mask.width * mask.height;
     }
     session->n_instances++;
   }
@@ -452,15 +491,24 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
   const View *view = session->view;
   CiMaskGrid grid;
 
-  if (!session->options.full_map) {
-    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
-        "exact masks need a session with full_map");
-    return FALSE;
-  }
   if (!view || !ci_plan_get_mask (session->current->sized->plan,
           instance->detection, &grid)) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "no mask of detection %d", instance->detection);
+    return FALSE;
+  }
+  if (grid.in_box) {
+    gfloat box[4] = { instance->x0 - view->x, instance->y0 - view->y,
+      instance->x1 - view->x, instance->y1 - view->y
+    };
+
+    ci_mask_paste_box (grid.prob, grid.width, box, view->image.width,
+        view->image.height, threshold, dst);
+    return TRUE;
+  }
+  if (!session->options.full_map) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "exact masks need a session with full_map");
     return FALSE;
   }
   ci_mask_paste (&grid, session->config->condinst.mask_out_stride,
@@ -557,6 +605,53 @@ dump_detections (CiSession * session, Dump * dump)
   dump_array (dump, "det.classes", CI_DTYPE_I32, n, 0, classes);
 }
 
+/* Probabilities as the network gives them: `mask.roi_prob` in boxes of all
+ * detections, or `mask.probSTRIDE` of the whole input for the first few. */
+#define MAX_DUMPED_MAPS 8
+
+static gboolean
+dump_probabilities (CiSession * session, Dump * dump, GError ** error)
+{
+  const SizedPlan *sized = session->current->sized;
+  gint stride = session->config->condinst.mask_out_stride;
+  gint width = 0, height = 0, n_dumped = 0;
+  g_autofree gchar *name = NULL;
+  g_autofree gfloat *data = NULL;
+  CiDetections d;
+  CiMaskGrid grid;
+
+  ci_plan_get_detections (sized->plan, &d);
+  for (gint i = 0; i < d.count && ci_plan_get_mask (sized->plan, i, &grid);
+      i++) {
+    if (!data) {
+      n_dumped = grid.in_box ? d.count : MIN (d.count, MAX_DUMPED_MAPS);
+      width = grid.in_box ? grid.width : sized->width / stride;
+      height = grid.in_box ? grid.height : sized->height / stride;
+      name = grid.in_box ? g_strdup ("mask.roi_prob")
+          : g_strdup_printf ("mask.prob%d", stride);
+      data = g_try_malloc_n (n_dumped, (gsize) width * height * sizeof (*data));
+      if (!data) {
+        g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
+            "out of memory: %d maps of %dx%d", n_dumped, width, height);
+        return FALSE;
+      }
+    }
+    /* a whole map begins with cells before the first */
+    for (gint y = 0; y < height && i < n_dumped; y++)
+      memcpy (data + ((gsize) i * height + y) * width, grid.prob
+          + (gsize) (y - grid.y) * grid.width - grid.x,
+          width * sizeof (gfloat));
+  }
+  if (data) {
+    CiTensor t = { CI_DTYPE_F32, 3, {n_dumped, height, width},
+      g_steal_pointer (&data)
+    };
+
+    dump_take (dump, name, &t);
+  }
+  return TRUE;
+}
+
 /* The binary masks at the frame's size, most significant bit first. */
 static gboolean
 dump_masks (CiSession * session, Dump * dump, GError ** error)
@@ -620,7 +715,9 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
       dump_take (&dump, "input.resized_u8", &t);
   }
   dump_detections (session, &dump);
-  ok = dump_masks (session, &dump, error)
+  ok = (session->config->architecture == CI_ARCHITECTURE_FCOS
+      || (dump_probabilities (session, &dump, error)
+          && dump_masks (session, &dump, error)))
       && ci_safetensors_write (path,
       (const gchar * const *) dump.names->pdata,
       (const CiTensor *) dump.tensors->data, dump.tensors->len, NULL, error);

@@ -173,6 +173,20 @@ detect_all (const CiCoco * truth, const gchar * spec, guint8 ** wanted,
   return ok ? g_steal_pointer (&detections) : NULL;
 }
 
+/* Whether masks can be measured; tells if not. */
+static gboolean
+all_have_masks (const CiCoco * truth, const GArray * detections)
+{
+  if (!truth->has_masks)
+    g_printerr ("condinst: warning: annotations without masks: boxes only\n");
+  for (guint i = 0; i < detections->len && truth->has_masks; i++)
+    if (!g_array_index (detections, CiCocoObject, i).mask.n_runs) {
+      g_printerr ("condinst: warning: the model has no masks: boxes only\n");
+      return FALSE;
+    }
+  return truth->has_masks;
+}
+
 static gboolean
 save_results (const CiCoco * truth, const GArray * detections,
     GError ** error)
@@ -239,7 +253,7 @@ add_figure (JsonBuilder * builder, const gchar * name, gdouble value)
   json_builder_add_double_value (builder, value);
 }
 
-/* @segm: NULL if the annotations have no masks. */
+/* @segm: NULL without masks. */
 static void
 print_json (const CiCoco * truth, const guint8 * wanted,
     const CiCocoEval * bbox, const CiCocoEval * segm, gdouble seconds)
@@ -335,6 +349,7 @@ evaluate (const gchar * spec)
   g_autofree guint8 *wanted = NULL;
   gint64 start = g_get_monotonic_time ();
   CiCocoEval bbox, segm;
+  gboolean masks;
   gdouble seconds;
   guint n_skipped = 0;
 
@@ -356,23 +371,20 @@ evaluate (const gchar * spec)
   if (n_skipped > 0)
     g_printerr ("condinst: warning: %u detections are of no listed category\n",
         n_skipped);
-  if (!truth->has_masks)
-    g_printerr ("condinst: warning: annotations without masks: boxes only\n");
+  masks = all_have_masks (truth, detections);
   if (respect_labelled)
     drop_unlabelled (truth, detections);
 
   ci_coco_eval (&bbox, truth, detections, FALSE, wanted);
-  if (truth->has_masks)
+  if (masks)
     ci_coco_eval (&segm, truth, detections, TRUE, wanted);
   seconds = (g_get_monotonic_time () - start) / 1e6;
   if (as_json)
-    print_json (truth, wanted, &bbox, truth->has_masks ? &segm : NULL,
-        seconds);
+    print_json (truth, wanted, &bbox, masks ? &segm : NULL, seconds);
   else
-    print_text (truth, wanted, &bbox, truth->has_masks ? &segm : NULL,
-        seconds);
+    print_text (truth, wanted, &bbox, masks ? &segm : NULL, seconds);
   ci_coco_eval_clear (&bbox);
-  if (truth->has_masks)
+  if (masks)
     ci_coco_eval_clear (&segm);
   return CI_EXIT_OK;
 }

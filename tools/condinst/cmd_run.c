@@ -81,9 +81,13 @@ run_picture (Run * run, const gchar * input, guint index, GError ** error)
             error))
       goto out;
     if (!run->as_json)
-      g_print ("  %-14s %5.3f  box %.0f,%.0f %.0fx%.0f  mask %u pixels\n",
-          label, instance->score, object.box[0], object.box[1],
-          object.box[2], object.box[3], ci_rle_area (&object.mask));
+      g_print ("  %-14s %5.3f  box %.0f,%.0f %.0fx%.0f", label,
+          instance->score, object.box[0], object.box[1], object.box[2],
+          object.box[3]);
+    if (!run->as_json && instance->grid)
+      g_print ("  mask %u pixels\n", ci_rle_area (&object.mask));
+    else if (!run->as_json)
+      g_print ("\n");
     node = ci_coco_result_to_json (&object, index + 1,
         instance->class_id + 1, label);
     json_object_set_string_member (json_node_get_object (node), "file_name",

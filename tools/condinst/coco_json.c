@@ -636,7 +636,6 @@ ci_coco_result_to_json (const CiCocoObject * object, gint64 image_id,
     gint64 category_id, const gchar * label)
 {
   g_autoptr (JsonBuilder) builder = json_builder_new ();
-  g_autofree gchar *counts = ci_rle_to_string (&object->mask);
   guint i;
 
   json_builder_begin_object (builder);
@@ -655,16 +654,20 @@ ci_coco_result_to_json (const CiCocoObject * object, gint64 image_id,
   json_builder_end_array (builder);
   json_builder_set_member_name (builder, "score");
   json_builder_add_double_value (builder, object->score);
-  json_builder_set_member_name (builder, "segmentation");
-  json_builder_begin_object (builder);
-  json_builder_set_member_name (builder, "size");
-  json_builder_begin_array (builder);
-  json_builder_add_int_value (builder, object->mask.height);
-  json_builder_add_int_value (builder, object->mask.width);
-  json_builder_end_array (builder);
-  json_builder_set_member_name (builder, "counts");
-  json_builder_add_string_value (builder, counts);
-  json_builder_end_object (builder);
+  if (object->mask.n_runs > 0) {
+    g_autofree gchar *counts = ci_rle_to_string (&object->mask);
+
+    json_builder_set_member_name (builder, "segmentation");
+    json_builder_begin_object (builder);
+    json_builder_set_member_name (builder, "size");
+    json_builder_begin_array (builder);
+    json_builder_add_int_value (builder, object->mask.height);
+    json_builder_add_int_value (builder, object->mask.width);
+    json_builder_end_array (builder);
+    json_builder_set_member_name (builder, "counts");
+    json_builder_add_string_value (builder, counts);
+    json_builder_end_object (builder);
+  }
   json_builder_end_object (builder);
   return json_builder_get_root (builder);
 }

@@ -32,7 +32,7 @@ typedef struct
 {
   guint image, category;        /* indices into the dataset's arrays */
   gdouble box[4];               /* x, y, width, height */
-  CiRle mask;                   /* of the picture's size */
+  CiRle mask;                   /* of the picture's size; no runs: none */
   gdouble area;                 /* as annotated; unused in detections */
   gdouble score;                /* of a detection */
   gboolean crowd;

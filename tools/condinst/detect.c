@@ -23,9 +23,11 @@ ci_detect_object (CiSession * session, const CiPicture * picture,
     GError ** error)
 {
   memset (object, 0, sizeof (*object));
-  if (!ci_session_paste_mask (session, instance, 0.5f, bits, error))
-    return FALSE;
-  ci_rle_from_bits (&object->mask, bits, picture->width, picture->height);
+  if (instance->grid) {
+    if (!ci_session_paste_mask (session, instance, 0.5f, bits, error))
+      return FALSE;
+    ci_rle_from_bits (&object->mask, bits, picture->width, picture->height);
+  }
   object->box[0] = instance->x0;
   object->box[1] = instance->y0;
   object->box[2] = (gdouble) instance->x1 - instance->x0;

@@ -20,7 +20,8 @@ gboolean ci_detect_run (CiSession * session, const CiPicture * picture,
 /**
  * Fills @object (box, mask, score; image and category are left to the caller)
  * from an instance of the last run; the mask follows the official chain of
- * interpolations. @bits: scratch of width * height bytes.
+ * interpolations and has no runs if the model makes boxes only. @bits: scratch
+ * of width * height bytes.
  */
 gboolean ci_detect_object (CiSession * session, const CiPicture * picture,
     const CiInstance * instance, guint8 * bits, CiCocoObject * object,
