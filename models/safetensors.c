@@ -11,71 +11,28 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <glib/gstdio.h>
 
 #include "json.h"
-
-#if G_BYTE_ORDER != G_LITTLE_ENDIAN
-#error "views into safetensors files need a little-endian machine"
-#endif
+#include "tensors.h"
 
 /* The limit of the official reader. */
 #define MAX_HEADER_BYTES 100000000
 #define METADATA "__metadata__"
 
-/* How a dtype is given out: as it is, widened to F32, or not at all. */
-typedef enum
-{
-  VIEW_DIRECT,
-  VIEW_WIDENED,
-  VIEW_NONE,
-} ViewKind;
-
 typedef struct
 {
-  const gchar *name;
-  gsize size;
-  ViewKind kind;
-  CiDType dtype;
-} FileDType;
-
-static const FileDType dtypes[] = {
-  {"F64", 8, VIEW_DIRECT, CI_DTYPE_F64},
-  {"F32", 4, VIEW_DIRECT, CI_DTYPE_F32},
-  {"F16", 2, VIEW_DIRECT, CI_DTYPE_F16},
-  {"BF16", 2, VIEW_WIDENED, CI_DTYPE_F32},
-  {"I64", 8, VIEW_DIRECT, CI_DTYPE_I64},
-  {"I32", 4, VIEW_DIRECT, CI_DTYPE_I32},
-  {"U8", 1, VIEW_DIRECT, CI_DTYPE_U8},
-  {"BOOL", 1, VIEW_DIRECT, CI_DTYPE_U8},
-  {"I16", 2, VIEW_NONE},
-  {"I8", 1, VIEW_NONE},
-  {"U16", 2, VIEW_NONE},
-  {"U32", 4, VIEW_NONE},
-  {"U64", 8, VIEW_NONE},
-  {"F8_E4M3", 1, VIEW_NONE},
-  {"F8_E5M2", 1, VIEW_NONE},
-};
-
-typedef struct
-{
-  gchar *name;                  /* first */
-  const FileDType *dtype;
-  gint n_dims;                  /* beyond CI_MAX_DIMS there is no view */
-  guint64 n_elements;
+  CiNamedTensor tensor;         /* first: it begins with the name */
   guint64 begin, end;           /* in the data */
-  CiTensor view;                /* data is NULL if there is none */
-  gpointer copy;                /* what the view shows if not the file */
 } Entry;
 
 struct _CiSafetensors
 {
   gchar *name;
   GMappedFile *map;             /* NULL if the memory is somebody else's */
-  /* sorted by name; no hash tables, which a hostile header could make slow */
+  /* sorted by name */
   GPtrArray *entries;           /* Entry */
   GPtrArray *metadata;          /* Pair */
   GPtrArray *names;             /* NULL-terminated */
@@ -101,29 +58,8 @@ entry_free (gpointer data)
 {
   Entry *entry = data;
 
-  g_free (entry->name);
-  g_free (entry->copy);
+  ci_named_tensor_clear (&entry->tensor);
   g_free (entry);
-}
-
-static gchar *
-describe_shape (const gchar * dtype, gint n_dims, const gint64 * dims)
-{
-  GString *text = g_string_new (dtype);
-
-  for (gint i = 0; i < MIN (n_dims, CI_MAX_DIMS); i++)
-    g_string_append_printf (text, "%c%" G_GINT64_FORMAT, i ? 'x' : ' ',
-        dims[i]);
-  if (n_dims > CI_MAX_DIMS)
-    g_string_append_printf (text, "x... (%d dimensions)", n_dims);
-  return g_string_free (text, FALSE);
-}
-
-gchar *
-ci_tensor_describe (const CiTensor * tensor)
-{
-  return describe_shape (ci_dtype_name (tensor->dtype), tensor->n_dims,
-      tensor->dims);
 }
 
 /* ---- reading ---------------------------------------------------------- */
@@ -135,22 +71,21 @@ parse_dtype (CiJson * json, Entry * entry, GError ** error)
 
   if (!name)
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (dtypes); i++)
-    if (g_str_equal (dtypes[i].name, name))
-      entry->dtype = &dtypes[i];
-  if (!entry->dtype)
+  entry->tensor.dtype = ci_file_dtype_find (name);
+  if (!entry->tensor.dtype)
     g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
         "unknown dtype \"%.40s\"", name);
-  return entry->dtype != NULL;
+  return entry->tensor.dtype != NULL;
 }
 
 static gboolean
 parse_shape (CiJson * json, Entry * entry, GError ** error)
 {
+  CiNamedTensor *tensor = &entry->tensor;
   guint64 dim;
 
-  entry->n_dims = 0;
-  entry->n_elements = 1;
+  tensor->n_dims = 0;
+  tensor->n_elements = 1;
   if (!ci_json_expect (json, '[', error))
     return FALSE;
   if (ci_json_accept (json, ']'))
@@ -158,15 +93,16 @@ parse_shape (CiJson * json, Entry * entry, GError ** error)
   do {
     if (!ci_json_uint (json, &dim, error))
       return FALSE;
-    if (!g_uint64_checked_mul (&entry->n_elements, entry->n_elements, dim)) {
+    if (!g_uint64_checked_mul (&tensor->n_elements, tensor->n_elements,
+            dim)) {
       g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
           "the product of the shape overflows 64 bits at dimension %d (%"
-          G_GUINT64_FORMAT ")", entry->n_dims, dim);
+          G_GUINT64_FORMAT ")", tensor->n_dims, dim);
       return FALSE;
     }
-    if (entry->n_dims < CI_MAX_DIMS)
-      entry->view.dims[entry->n_dims] = dim;
-    entry->n_dims++;
+    if (tensor->n_dims < CI_MAX_DIMS)
+      tensor->view.dims[tensor->n_dims] = dim;
+    tensor->n_dims++;
   } while (ci_json_accept (json, ','));
   return ci_json_expect (json, ']', error);
 }
@@ -192,6 +128,7 @@ parse_entry (CiJson * json, Entry * entry, guint64 data_size, GError ** error)
   } fields[] = { {"dtype", parse_dtype}, {"shape", parse_shape},
   {"data_offsets", parse_offsets}
   };
+  const CiNamedTensor *tensor = &entry->tensor;
   guint seen = 0, i;
   guint64 size;
 
@@ -233,64 +170,18 @@ parse_entry (CiJson * json, Entry * entry, guint64 data_size, GError ** error)
         data_size);
     return FALSE;
   }
-  if (!g_uint64_checked_mul (&size, entry->n_elements, entry->dtype->size)
+  if (!g_uint64_checked_mul (&size, tensor->n_elements, tensor->dtype->size)
       || size != entry->end - entry->begin) {
-    g_autofree gchar *shape = describe_shape (entry->dtype->name,
-        entry->n_dims, entry->view.dims);
+    g_autofree gchar *shape = ci_named_tensor_describe (tensor);
 
     g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
         "%s needs %" G_GUINT64_FORMAT " elements of %" G_GSIZE_FORMAT
         " bytes, but data_offsets span %" G_GUINT64_FORMAT " bytes", shape,
-        entry->n_elements, entry->dtype->size, entry->end - entry->begin);
+        tensor->n_elements, tensor->dtype->size,
+        entry->end - entry->begin);
     return FALSE;
   }
   return TRUE;
-}
-
-/* Entries and pairs begin with their name. */
-static const gchar *
-get_name (gconstpointer item)
-{
-  return *(gchar * const *) item;
-}
-
-static gint
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (get_name (*(gconstpointer *) a),
-      get_name (*(gconstpointer *) b));
-}
-
-static gboolean
-sort_by_name (GPtrArray * items, const gchar * what, GError ** error)
-{
-  g_ptr_array_sort (items, compare_names);
-  for (guint i = 1; i < items->len; i++)
-    if (compare_names (&items->pdata[i - 1], &items->pdata[i]) == 0) {
-      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-          "%s \"%.100s\" comes twice", what, get_name (items->pdata[i]));
-      return FALSE;
-    }
-  return TRUE;
-}
-
-static gconstpointer
-find_by_name (const GPtrArray * items, const gchar * name)
-{
-  guint begin = 0, end = items->len;
-
-  while (begin < end) {
-    guint middle = begin + (end - begin) / 2;
-    gint order = strcmp (name, get_name (items->pdata[middle]));
-
-    if (order == 0)
-      return items->pdata[middle];
-    if (order < 0)
-      end = middle;
-    else
-      begin = middle + 1;
-  }
-  return NULL;
 }
 
 static gboolean
@@ -310,7 +201,7 @@ parse_metadata (CiSafetensors * file, CiJson * json, GError ** error)
       return FALSE;
   } while (ci_json_accept (json, ','));
   return ci_json_expect (json, '}', error)
-      && sort_by_name (file->metadata, "key", error);
+      && ci_names_sort (file->metadata, "key", error);
 }
 
 static gboolean
@@ -343,10 +234,10 @@ parse_header (CiSafetensors * file, CiJson * json, guint64 data_size,
       continue;
     }
     entry = g_new0 (Entry, 1);
-    entry->name = g_steal_pointer (&name);
+    entry->tensor.name = g_steal_pointer (&name);
     g_ptr_array_add (file->entries, entry);
     if (!parse_entry (json, entry, data_size, error)) {
-      g_prefix_error (error, "tensor \"%.100s\": ", entry->name);
+      g_prefix_error (error, "tensor \"%.100s\": ", entry->tensor.name);
       return FALSE;
     }
   } while (ci_json_accept (json, ','));
@@ -378,54 +269,13 @@ check_overlap (CiSafetensors * file, GError ** error)
     if (last && entry->begin < last->end) {
       g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
           "tensor \"%.100s\" starts at %" G_GUINT64_FORMAT ", inside \"%.100s\""
-          " (%" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ")", entry->name,
-          entry->begin, last->name, last->begin, last->end);
+          " (%" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ")",
+          entry->tensor.name, entry->begin, last->tensor.name, last->begin,
+          last->end);
       return FALSE;
     }
     last = entry;
   }
-  return TRUE;
-}
-
-static void
-widen_bf16 (gfloat * dst, const guint8 * src, gsize n)
-{
-  for (gsize i = 0; i < n; i++) {
-    guint32 bits = (guint32) (src[2 * i] | src[2 * i + 1] << 8) << 16;
-
-    memcpy (dst + i, &bits, sizeof bits);
-  }
-}
-
-/* Lets the view show the file's bytes, or a copy where these are misaligned or
- * of a dtype that kernels do not know. */
-static gboolean
-make_view (Entry * entry, const guint8 * data, GError ** error)
-{
-  const guint8 *src = data + entry->begin;
-  gsize size;
-
-  if (entry->dtype->kind == VIEW_NONE || entry->n_dims > CI_MAX_DIMS)
-    return TRUE;
-  entry->view.dtype = entry->dtype->dtype;
-  entry->view.n_dims = entry->n_dims;
-  entry->view.data = src;
-  size = ci_dtype_size (entry->view.dtype);
-  if (entry->dtype->kind == VIEW_DIRECT && (guintptr) src % size == 0)
-    return TRUE;
-
-  entry->copy = g_try_malloc_n (MAX (entry->n_elements, 1), size);
-  if (!entry->copy) {
-    g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
-        "tensor \"%.100s\": no memory for %" G_GUINT64_FORMAT " elements",
-        entry->name, entry->n_elements);
-    return FALSE;
-  }
-  if (entry->dtype->kind == VIEW_WIDENED)
-    widen_bf16 (entry->copy, src, entry->n_elements);
-  else
-    memcpy (entry->copy, src, entry->n_elements * size);
-  entry->view.data = entry->copy;
   return TRUE;
 }
 
@@ -465,14 +315,15 @@ parse (CiSafetensors * file, const guint8 * data, gsize size, GError ** error)
   if (!check_overlap (file, error))
     return FALSE;
 
-  if (!sort_by_name (file->entries, "tensor", error))
+  if (!ci_names_sort (file->entries, "tensor", error))
     return FALSE;
   for (guint i = 0; i < file->entries->len; i++) {
     Entry *entry = g_ptr_array_index (file->entries, i);
+    CiTensorSource source = { data + 8 + header_size + entry->begin };
 
-    if (!make_view (entry, data + 8 + header_size, error))
+    if (!ci_named_tensor_show (&entry->tensor, &source, error))
       return FALSE;
-    g_ptr_array_add (file->names, entry->name);
+    g_ptr_array_add (file->names, entry->tensor.name);
   }
   g_ptr_array_add (file->names, NULL);
   return TRUE;
@@ -500,29 +351,17 @@ CiSafetensors *
 ci_safetensors_open (const gchar * path, GError ** error)
 {
   CiSafetensors *file = NULL;
-  GMappedFile *map = NULL;
-  struct stat info;
-  /* O_NONBLOCK: opening a pipe would wait for its writer */
-  gint fd = g_open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+  GMappedFile *map = ci_map_file (path, error);
 
-  if (fd < 0 || fstat (fd, &info) != 0) {
-    g_set_error (error, CI_ERROR, CI_ERROR_IO, "%s: cannot be opened: %s",
-        path, g_strerror (errno));
-  } else if (!S_ISREG (info.st_mode)) {
-    g_set_error (error, CI_ERROR, CI_ERROR_IO, "%s: not a regular file", path);
-  } else if (!(map = g_mapped_file_new_from_fd (fd, FALSE, NULL))) {
-    g_set_error (error, CI_ERROR, CI_ERROR_IO, "%s: cannot be mapped: %s",
-        path, g_strerror (errno));
-  } else {
-    file = ci_safetensors_parse ((const guint8 *)
-        g_mapped_file_get_contents (map), g_mapped_file_get_length (map),
-        path, error);
-    if (file)
-      file->map = g_mapped_file_ref (map);
-  }
-  g_clear_pointer (&map, g_mapped_file_unref);
-  if (fd >= 0)
-    close (fd);
+  if (!map)
+    return NULL;
+  file = ci_safetensors_parse ((const guint8 *)
+      g_mapped_file_get_contents (map), g_mapped_file_get_length (map), path,
+      error);
+  if (file)
+    file->map = map;
+  else
+    g_mapped_file_unref (map);
   return file;
 }
 
@@ -543,21 +382,20 @@ gboolean
 ci_safetensors_lookup (const CiSafetensors * file, const gchar * name,
     CiTensor * out)
 {
-  const Entry *entry = find_by_name (file->entries, name);
+  const Entry *entry = ci_names_find (file->entries, name);
 
-  if (!entry || !entry->view.data)
+  if (!entry || !entry->tensor.view.data)
     return FALSE;
-  *out = entry->view;
+  *out = entry->tensor.view;
   return TRUE;
 }
 
 gchar *
 ci_safetensors_describe (const CiSafetensors * file, const gchar * name)
 {
-  const Entry *entry = find_by_name (file->entries, name);
+  const Entry *entry = ci_names_find (file->entries, name);
 
-  return entry ? describe_shape (entry->dtype->name, entry->n_dims,
-      entry->view.dims) : NULL;
+  return entry ? ci_named_tensor_describe (&entry->tensor) : NULL;
 }
 
 const gchar *const *
@@ -569,7 +407,7 @@ ci_safetensors_get_names (const CiSafetensors * file)
 const gchar *
 ci_safetensors_get_metadata (const CiSafetensors * file, const gchar * key)
 {
-  const Pair *pair = find_by_name (file->metadata, key);
+  const Pair *pair = ci_names_find (file->metadata, key);
 
   return pair ? pair->value : NULL;
 }

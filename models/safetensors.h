@@ -7,6 +7,7 @@
 #define CI_SAFETENSORS_H
 
 #include "models.h"
+#include "tensors.h"
 
 G_BEGIN_DECLS
 
@@ -16,8 +17,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiSafetensors, ci_safetensors_free)
  * because their dtype or rank has no CiTensor; NULL if there is none. */
 gchar *ci_safetensors_describe (const CiSafetensors * file,
     const gchar * name);
-/** "F32 2x3" of any tensor; a scalar has no shape: "F32". */
-gchar *ci_tensor_describe (const CiTensor * tensor);
 
 G_END_DECLS
 

@@ -1,0 +1,33 @@
+/*
+ * torch.h: the two containers of torch.save: a pickle, and the storages that
+ * its tensors show.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef CI_TORCH_H
+#define CI_TORCH_H
+
+#include "pickle.h"
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  gchar *key;                   /* first, for ci_names_sort() */
+  const guint8 *data;
+  guint64 size;                 /* bytes */
+} CiTorchStorage;
+
+/** Whether @data begins like the container of torch before 1.6. */
+gboolean ci_torch_is_legacy (const guint8 * data, gsize size);
+
+/** Reads the zip container of torch since 1.6 or the older one. *@storages:
+ * CiTorchStorage, sorted by key. */
+CiPickle *ci_torch_read_zip (const guint8 * data, gsize size,
+    GPtrArray ** storages, GError ** error);
+CiPickle *ci_torch_read_legacy (const guint8 * data, gsize size,
+    GPtrArray ** storages, GError ** error);
+
+G_END_DECLS
+
+#endif /* CI_TORCH_H */
