@@ -312,12 +312,57 @@ in_place_operand (const CiNode * node, gint index)
   }
 }
 
+/* Values that are computed right where a concatenation wants them: @into is
+ * that one or CI_NO_VALUE, @within the place in it, in bytes. */
+static void
+find_parts (CiPlan * plan, CiValue * into, gsize * within)
+{
+  gint n = plan->graph->nodes->len, block = plan->backend->block;
+
+  for (gint i = 0; i < n; i++)
+    into[i] = CI_NO_VALUE;
+  for (gint i = 0; i < n; i++) {
+    const CiNode *node = ci_graph_node (plan->graph, i);
+    gint c = 0;
+
+    if (node->op != CI_OP_CONCAT || node->n_srcs < 2)
+      continue;
+    for (gint k = 0; k < node->n_srcs; k++) {
+      CiValue src = node->srcs[k];
+      const CiMap *map = ci_plan_map (plan, src);
+
+      /* whole blocks, and in one place only */
+      if (into[src] == CI_NO_VALUE && !map->data && c % block == 0
+          && (map->c % block == 0 || k + 1 == node->n_srcs)
+          && ci_graph_node (plan->graph, src)->op != CI_OP_CONCAT) {
+        into[src] = i;
+        within[src] = (gsize) c * map->h * map->w * sizeof (gfloat);
+      }
+      c += map->c;
+    }
+  }
+}
+
+static Storage *
+new_storage (GPtrArray * storages, gsize bytes, gint step)
+{
+  Storage *s = g_new0 (Storage, 1);
+
+  s->bytes = align_up (bytes);
+  s->start = s->end = step;
+  g_ptr_array_add (storages, s);
+  return s;
+}
+
 static gboolean
 plan_memory (CiPlan * plan, GError ** error)
 {
   gint n = plan->graph->nodes->len;
   g_autofree gint *last = g_new0 (gint, n);
+  g_autofree CiValue *into = g_new (CiValue, n);
+  g_autofree gsize *within = g_new0 (gsize, n);
   g_autofree Storage **of = g_new0 (Storage *, n);
+  g_autofree Storage **scratch = g_new0 (Storage *, n);
   g_autoptr (GPtrArray) storages = g_ptr_array_new_with_free_func (g_free);
   guint8 *arena;
 
@@ -330,44 +375,47 @@ plan_memory (CiPlan * plan, GError ** error)
       last[node->residual] = i;
     last[i] = MAX (last[i], i);
   }
+  find_parts (plan, into, within);
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
     gint end = plan->keep[i] ? G_MAXINT : last[i];
-    gsize bytes;
+    CiValue whole = into[i] == CI_NO_VALUE ? i : into[i];
+    gsize bytes, scratch_bytes;
 
     if (node->kind != CI_KIND_MAP || node->op == CI_OP_NONE
         || plan->buffers[i].map.data)
       continue;
-    bytes = align_up (ci_map_floats (ci_plan_map (plan, i))
-        * sizeof (gfloat));
-    for (gint k = 0; k < MAX (node->n_srcs, 2) && !of[i]; k++) {
+    bytes = ci_map_floats (ci_plan_map (plan, whole)) * sizeof (gfloat);
+    for (gint k = 0; whole == i && k < MAX (node->n_srcs, 2) && !of[i]; k++) {
       CiValue src = in_place_operand (node, k);
 
       /* these still read around what they have written */
       if (src != CI_NO_VALUE && of[src] && of[src]->end == i
-          && of[src]->bytes == bytes
+          && of[src]->bytes == align_up (bytes) && into[src] == CI_NO_VALUE
           && ((node->op != CI_OP_CONV && node->op != CI_OP_UPSAMPLE)
-              || of[src] != of[node->srcs[0]])) {
+              || of[src] != of[node->srcs[0]]))
         of[i] = of[src];
-        of[i]->end = end;
-      }
     }
-    if (!of[i]) {
-      of[i] = g_new0 (Storage, 1);
-      of[i]->bytes = bytes;
-      of[i]->start = i;
-      of[i]->end = end;
-      g_ptr_array_add (storages, of[i]);
-    }
+    if (!of[whole])
+      of[whole] = new_storage (storages, bytes, i);
+    of[i] = of[whole];
+    of[i]->end = MAX (of[i]->end, end);
+    scratch_bytes = plan->backend->scratch ?
+        plan->backend->scratch (plan, i) : 0;
+    if (scratch_bytes)
+      scratch[i] = new_storage (storages, scratch_bytes, i);
   }
 
   plan->arena_bytes = place_storages (storages);
   if (!(arena = ci_plan_alloc (plan, plan->arena_bytes, error)))
     return FALSE;
-  for (gint i = 0; i < n; i++)
+  for (gint i = 0; i < n; i++) {
     if (of[i])
       plan->buffers[i].map.data =
-          (gfloat *) (arena + of[i]->offset);
+          (gfloat *) (arena + of[i]->offset + within[i]);
+    if (scratch[i])
+      plan->buffers[i].scratch = arena + scratch[i]->offset;
+  }
   return TRUE;
 }
 

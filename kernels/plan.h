@@ -16,7 +16,8 @@ G_BEGIN_DECLS
 typedef struct
 {
   gint c, h, w, block;
-  gfloat *data;                 /* 64-byte aligned */
+  gfloat *data;                 /* 64-byte aligned, if it is no part of
+                                   another map */
 } CiMap;
 
 typedef struct
@@ -29,6 +30,7 @@ typedef struct
 typedef struct
 {
   CiMap map;                    /* kind MAP; ROWS: dense rows of c numbers */
+  gpointer scratch;             /* kind MAP: the backend's, during the step */
   CiDetectionBuffer detections; /* kind DETECTIONS */
   CiMaskGrid *grids;            /* kind MASKS: capacity */
   gfloat *prob;                 /* kind MASKS: capacity x grid_size floats */
@@ -48,11 +50,14 @@ struct _CiStep
 };
 
 /* A backend: how maps lie in memory, and what makes a step ready to run (sets
- * run, state and free_state). @begin and @end embrace each run. */
+ * run, state and free_state). @scratch: bytes of the arena that a step of kind
+ * MAP needs only while it runs (CiBuffer.scratch). @begin and @end embrace each
+ * run. */
 typedef struct
 {
   gint block;
   gboolean (*prepare) (CiPlan * plan, CiStep * step, GError ** error);
+  gsize (*scratch) (CiPlan * plan, CiValue value);
   gint (*begin) (void);
   void (*end) (gint saved);
 } CiBackendFuncs;

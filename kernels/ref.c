@@ -296,7 +296,9 @@ run_concat (CiPlan * plan, CiStep * step, GError ** error)
   for (gint k = 0; k < step->node->n_srcs; k++) {
     const CiMap *src = ci_plan_map (plan, step->node->srcs[k]);
 
-    memcpy (out, src->data, ci_map_floats (src) * sizeof (gfloat));
+    /* the plan may have put it there */
+    if (out != src->data)
+      memcpy (out, src->data, ci_map_floats (src) * sizeof (gfloat));
     out += ci_map_floats (src);
   }
   return TRUE;
@@ -695,4 +697,4 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   }
 }
 
-const CiBackendFuncs ci_backend_ref = { 1, prepare, NULL, NULL };
+const CiBackendFuncs ci_backend_ref = { 1, prepare, NULL, NULL, NULL };

@@ -44,6 +44,14 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   g_return_val_if_reached (FALSE);
 }
 
-const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, prepare, ci_dnnl_begin,
-  ci_dnnl_end
+static gsize
+scratch (CiPlan * plan, CiValue value)
+{
+  if (ci_graph_node (plan->graph, value)->op == CI_OP_DEFORM_CONV)
+    return ci_cpu_deform_conv_scratch (plan, value);
+  return 0;
+}
+
+const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, prepare, scratch,
+  ci_dnnl_begin, ci_dnnl_end
 };

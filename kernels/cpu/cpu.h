@@ -31,6 +31,7 @@ gboolean ci_cpu_prepare_weighted_add (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_deform_conv (CiPlan * plan, CiStep * step,
     GError ** error);
+gsize ci_cpu_deform_conv_scratch (CiPlan * plan, CiValue value);
 gboolean ci_cpu_prepare_pack (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_fcos_detect (CiPlan * plan, CiStep * step,
     GError ** error);
@@ -46,25 +47,48 @@ gboolean ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step,
 gint ci_dnnl_begin (void);
 void ci_dnnl_end (gint saved);
 
-/* The matrix product of a deformable convolution, with its bias and activation:
- * each of @n_tasks has its own columns and results of @n_pixels pixels, as maps
- * of blocks. The channels of the columns are ordered [group][tap][block of the
- * group]. */
-typedef struct _CiProductPrivate CiProductPrivate;
+/* Layouts of oneDNN (dnnl_memory_desc_t), for packed.c. */
+gboolean ci_dnnl_layout_equal (gconstpointer a, gconstpointer b);
+void ci_dnnl_layout_free (gpointer layout);
+
+/* Weights and bias of one slice of one layer in the layout that a step wants;
+ * shared by all plans of a model. */
 typedef struct
 {
-  gint groups;                  /* of whole blocks of channels */
-  gfloat **columns, **results;  /* per task */
-  CiProductPrivate *priv;
-} CiProduct;
+  gint refs;
+  guint64 id;                   /* CiWeights.id */
+  gchar *key;                   /* layer, what is folded into it, slice */
+  gpointer layout;              /* of oneDNN, or NULL */
+  gfloat *weight, *bias;
+} CiPacked;
 
-CiProduct *ci_product_new (CiPlan * plan, const CiNode * node, gint n_pixels,
-    gint n_tasks, GError ** error);
+/* A reference to what an earlier plan published, or NULL. */
+CiPacked *ci_packed_find (guint64 id, const gchar * key, gpointer layout);
+/* Zeroed memory to pack into; takes @layout. */
+CiPacked *ci_packed_new (guint64 id, const gchar * key, gpointer layout,
+    gsize weight_bytes, gsize bias_bytes, GError ** error);
+/* Shares @packed, or gives it up for what another thread shared first; returns
+ * a reference for the caller, who gives up the one that it had. */
+CiPacked *ci_packed_publish (CiPacked * packed);
+void ci_packed_unref (CiPacked * packed);
+
+/* Groups of a convolution over @in channels, merged until each has whole
+ * blocks. */
+gint ci_cpu_merge_groups (const CiNode * node, gint in);
+
+/* The matrix product of a deformable convolution, with its bias and activation.
+ * Each of @n_tasks has its own @columns and @results, which lie @pitch floats
+ * behind those of the task before. The channels of the columns are ordered
+ * [merged group][tap][block of the group]. */
+typedef struct _CiProduct CiProduct;
+CiProduct *ci_product_new (CiPlan * plan, const CiNode * node,
+    const CiMap * columns, const CiMap * results, gint n_tasks, gsize pitch,
+    GError ** error);
 void ci_product_free (CiProduct * product);
 /* May run for several tasks at once. */
 void ci_product_run (CiProduct * product, gint task);
 /* FALSE and @error if a run failed. */
-gboolean ci_product_check (CiProduct * product, CiStep * step,
+gboolean ci_product_check (const CiProduct * product, const CiStep * step,
     GError ** error);
 
 static inline gint

@@ -8,7 +8,6 @@
 #include "cpu.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "../simd.h"
@@ -31,8 +30,11 @@ typedef struct
   const CiNode *node;
   const CiMap *src, *offsets, *dst;
   CiProduct *product;
-  gint tile;                    /* pixels */
-  Sample *samples;              /* per task: kernel^2 x tile */
+  gint groups, tile;            /* merged groups; pixels of a tile */
+  /* per task, @pitch floats apart: columns, results, samples */
+  CiMap columns, results;
+  gfloat *samples;              /* kernel^2 x tile Samples */
+  gsize pitch;
 } Deform;
 
 static void
@@ -41,7 +43,6 @@ deform_free (gpointer data)
   Deform *d = data;
 
   ci_product_free (d->product);
-  free (d->samples);
   g_free (d);
 }
 
@@ -101,17 +102,17 @@ sample_block (const gfloat * block, const Sample * samples, gint n,
 static void
 deform_tile (const Deform * d, gint task, gint first, gint n)
 {
-  gint k2 = d->node->kernel * d->node->kernel, groups = d->product->groups;
-  gint per_group = ci_map_blocks (d->src) / groups;
-  Sample *samples = d->samples + (gsize) task * k2 * d->tile;
-  gfloat *columns = d->product->columns[task];
-  const gfloat *result = d->product->results[task];
+  gint k2 = d->node->kernel * d->node->kernel;
+  gint per_group = ci_map_blocks (d->src) / d->groups;
+  Sample *samples = (Sample *) (d->samples + task * d->pitch);
+  gfloat *columns = d->columns.data + task * d->pitch;
+  const gfloat *result = d->results.data + task * d->pitch;
   gsize pixels = (gsize) d->dst->h * d->dst->w;
 
   for (gint t = 0; t < k2; t++)
     for (gint i = 0; i < n; i++)
       make_sample (d, t, first + i, &samples[t * d->tile + i]);
-  for (gint g = 0; g < groups; g++)
+  for (gint g = 0; g < d->groups; g++)
     for (gint t = 0; t < k2; t++)
       for (gint b = 0; b < per_group; b++) {
         sample_block (ci_map_block (d->src, g * per_group + b),
@@ -146,24 +147,51 @@ run_deform (CiPlan * plan, CiStep * step, GError ** error)
   return ci_product_check (d->product, step, error);
 }
 
+/* All but the product and where the memory is. */
+static void
+lay_out (CiPlan * plan, CiValue value, Deform * d)
+{
+  const CiNode *node = ci_graph_node (plan->graph, value);
+  gint k2 = node->kernel * node->kernel, c;
+
+  d->node = node;
+  d->src = ci_plan_map (plan, node->srcs[0]);
+  d->offsets = ci_plan_map (plan, node->srcs[1]);
+  d->dst = ci_plan_map (plan, value);
+  d->groups = ci_cpu_merge_groups (node, d->src->c);
+  c = k2 * ci_map_blocks (d->src) * CI_BLOCK;
+  d->tile = CLAMP (TILE_FLOATS / c, 8, MAX_TILE);
+  d->columns = (CiMap) {
+  c, 1, d->tile, CI_BLOCK, NULL};
+  d->results = (CiMap) {
+  d->dst->c, 1, d->tile, CI_BLOCK, NULL};
+  /* all three are multiples of a tile of at least 8 pixels: aligned */
+  d->pitch = ci_map_floats (&d->columns) + ci_map_floats (&d->results)
+      + (gsize) k2 * d->tile * sizeof (Sample) / sizeof (gfloat);
+}
+
+gsize
+ci_cpu_deform_conv_scratch (CiPlan * plan, CiValue value)
+{
+  Deform d;
+
+  lay_out (plan, value, &d);
+  return d.pitch * sizeof (gfloat) * ci_pool_get_n_threads (plan->pool);
+}
+
 gboolean
 ci_cpu_prepare_deform_conv (CiPlan * plan, CiStep * step, GError ** error)
 {
-  const CiNode *node = step->node;
   Deform *d = g_new0 (Deform, 1);
-  gint k2 = node->kernel * node->kernel;
-  gint n_tasks = ci_pool_get_n_threads (plan->pool);
 
   step->state = d;
   step->free_state = deform_free;
   step->run = run_deform;
-  d->node = node;
-  d->src = ci_plan_map (plan, node->srcs[0]);
-  d->offsets = ci_plan_map (plan, node->srcs[1]);
-  d->dst = ci_plan_map (plan, step->value);
-  d->tile = CLAMP (TILE_FLOATS / (k2 * ci_map_blocks (d->src) * CI_BLOCK), 8,
-      MAX_TILE);
-  return (d->samples = ci_aligned_alloc0 ((gsize) n_tasks * k2 * d->tile
-          * sizeof (Sample), error))
-      && (d->product = ci_product_new (plan, node, d->tile, n_tasks, error));
+  lay_out (plan, step->value, d);
+  d->columns.data = plan->buffers[step->value].scratch;
+  d->results.data = d->columns.data + ci_map_floats (&d->columns);
+  d->samples = d->results.data + ci_map_floats (&d->results);
+  d->product = ci_product_new (plan, d->node, &d->columns, &d->results,
+      ci_pool_get_n_threads (plan->pool), d->pitch, error);
+  return d->product != NULL;
 }

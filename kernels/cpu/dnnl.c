@@ -152,106 +152,18 @@ query_desc (dnnl_primitive_desc_t pd, dnnl_query_t what)
   return (Desc) dnnl_primitive_desc_query_md (pd, what, 0);
 }
 
-/* ---- packed weights --------------------------------------------------- */
-
-/* Weights and bias of one slice of one layer in the layout that a primitive
- * wants; shared by all plans of a model. */
-typedef struct
+gboolean
+ci_dnnl_layout_equal (gconstpointer a, gconstpointer b)
 {
-  gint refs;                    /* under cache_lock; the cache holds one */
-  guint64 id;
-  gchar *key;
-  Desc layout;
-  gpointer weight, bias;
-} Packed;
-
-static GMutex cache_lock;
-static GHashTable *cache;       /* set of Packed */
-
-static guint
-packed_hash (gconstpointer p)
-{
-  return g_str_hash (((const Packed *) p)->key);
-}
-
-static gboolean
-packed_equal (gconstpointer a, gconstpointer b)
-{
-  const Packed *p = a, *q = b;
-
-  return p->id == q->id && g_str_equal (p->key, q->key)
-      && dnnl_memory_desc_equal (p->layout, q->layout);
-}
-
-static void
-packed_unref_locked (Packed * packed)
-{
-  if (--packed->refs)
-    return;
-  free (packed->weight);
-  free (packed->bias);
-  free_desc (&packed->layout);
-  g_free (packed->key);
-  g_free (packed);
-}
-
-static void
-packed_unref (Packed * packed)
-{
-  g_mutex_lock (&cache_lock);
-  packed_unref_locked (packed);
-  g_mutex_unlock (&cache_lock);
-}
-
-static gboolean
-is_of_weights (gpointer key, gpointer value, gpointer user_data)
-{
-  return ((Packed *) key)->id == *(guint64 *) user_data;
+  return dnnl_memory_desc_equal ((Desc) a, (Desc) b);
 }
 
 void
-ci_weights_forget (guint64 id)
+ci_dnnl_layout_free (gpointer layout)
 {
-  g_mutex_lock (&cache_lock);
-  if (cache)
-    g_hash_table_foreach_remove (cache, is_of_weights, &id);
-  g_mutex_unlock (&cache_lock);
-}
+  Desc desc = layout;
 
-static Packed *
-packed_find (Packed * wanted)
-{
-  Packed *packed;
-
-  g_mutex_lock (&cache_lock);
-  packed = cache ? g_hash_table_lookup (cache, wanted) : NULL;
-  if (packed)
-    packed->refs++;
-  g_mutex_unlock (&cache_lock);
-  return packed;
-}
-
-/* Hands @packed to the cache, or gives it up for one that another thread added
- * first; returns a reference for the caller. */
-static Packed *
-packed_publish (Packed * packed)
-{
-  Packed *other;
-
-  g_mutex_lock (&cache_lock);
-  if (!cache)
-    cache = g_hash_table_new_full (packed_hash, packed_equal,
-        (GDestroyNotify) packed_unref_locked, NULL);
-  other = g_hash_table_lookup (cache, packed);
-  if (other) {
-    packed_unref_locked (packed);
-    packed = other;
-  } else {
-    g_hash_table_add (cache, packed);
-  }
-  packed->refs++;
-  g_mutex_unlock (&cache_lock);
-  return packed;
+  free_desc (&desc);
 }
 
 /* ---- convolution ------------------------------------------------------ */
@@ -273,12 +185,12 @@ typedef struct
   dnnl_primitive_t primitive;
   dnnl_stream_t stream;
   gpointer scratch;
-  Packed *packed;
+  CiPacked *packed;
   dnnl_exec_arg_t args[5];
   gint first, channels, groups; /* of the result; groups of the slice */
 } Slice;
 
-typedef struct
+typedef struct _CiProduct
 {
   gint n_slices;
   Slice *slices;
@@ -302,7 +214,7 @@ conv_free (gpointer data)
     dnnl_stream_destroy (s->stream);
     free (s->scratch);
     if (s->packed)
-      packed_unref (s->packed);
+      ci_packed_unref (s->packed);
   }
   g_free (conv->slices);
   g_free (conv);
@@ -322,7 +234,7 @@ run_slice (gpointer data, gint task, gint n_tasks)
 }
 
 static gboolean
-check_conv (Conv * conv, CiStep * step, GError ** error)
+check_conv (const Conv * conv, const CiStep * step, GError ** error)
 {
   if (conv->failed) {
     g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
@@ -351,9 +263,8 @@ is_depthwise (const CiNode * node, gint in)
   return node->groups == in && node->groups == node->channels;
 }
 
-/* Groups of a convolution over @in channels, merged until blocks suffice. */
-static gint
-merge_groups (const CiNode * node, gint in)
+gint
+ci_cpu_merge_groups (const CiNode * node, gint in)
 {
   for (gint m = 1; m <= node->groups; m++)
     if (node->groups % m == 0 && in / node->groups * m % CI_BLOCK == 0
@@ -431,7 +342,7 @@ pack_slice (CiPlan * plan, Layer * layer, Slice * slice, Desc wanted,
   g_autofree gchar *key = g_strdup_printf ("%s/%s/%s/%d+%d", node->name,
       node->norm_name ? node->norm_name : "",
       node->scale_name ? node->scale_name : "", slice->first, slice->channels);
-  Packed template = { 0, plan->weights->id, key, wanted }, *packed;
+  CiPacked *packed;
   gsize per_channel, padded = (slice->channels + CI_BLOCK - 1) / CI_BLOCK
       * CI_BLOCK;
   dnnl_memory_t from = NULL, to = NULL;
@@ -439,21 +350,15 @@ pack_slice (CiPlan * plan, Layer * layer, Slice * slice, Desc wanted,
   dnnl_primitive_t reorder = NULL;
   dnnl_status_t status;
 
-  if ((slice->packed = packed_find (&template)))
+  if ((slice->packed = ci_packed_find (plan->weights->id, key, wanted)))
     return TRUE;
 
   if (!layer->weight && !load_weights (plan, layer, error))
     return FALSE;
-  packed = g_new0 (Packed, 1);
-  packed->refs = 1;
-  packed->id = plan->weights->id;
-  packed->key = g_steal_pointer (&key);
-  packed->layout = copy_desc (wanted);
-  packed->weight = ci_aligned_alloc0 (dnnl_memory_desc_get_size (wanted),
-      error);
-  packed->bias = ci_aligned_alloc0 (padded * sizeof (gfloat), error);
-  if (!packed->weight || !packed->bias)
-    goto fail;
+  if (!(packed = ci_packed_new (plan->weights->id, key, copy_desc (wanted),
+              dnnl_memory_desc_get_size (wanted), padded * sizeof (gfloat),
+              error)))
+    return FALSE;
   memcpy (packed->bias, layer->bias + slice->first,
       slice->channels * sizeof (gfloat));
   per_channel = (gsize) layer->src.c / layer->groups * layer->kernel
@@ -477,14 +382,11 @@ pack_slice (CiPlan * plan, Layer * layer, Slice * slice, Desc wanted,
   if (status != dnnl_success) {
     g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
         "oneDNN could not pack the weights (status %d)", status);
-    goto fail;
+    ci_packed_unref (packed);
+    return FALSE;
   }
-  slice->packed = packed_publish (packed);
+  slice->packed = ci_packed_publish (packed);
   return TRUE;
-
-fail:
-  packed_unref (packed);
-  return FALSE;
 }
 
 #define CHECK(expression) \
@@ -625,7 +527,7 @@ ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
   gint saved;
 
   if (!is_depthwise (node, layer.src.c))
-    layer.groups = merge_groups (node, layer.src.c);
+    layer.groups = ci_cpu_merge_groups (node, layer.src.c);
   conv->n_slices = count_slices (plan, &layer);
   conv->slices = g_new0 (Slice, conv->n_slices);
   conv->dst = layer.dst.data;
@@ -653,80 +555,51 @@ ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
 /* ---- the product of a deformable convolution ---------------------------- */
 
 /* A 1x1 convolution of the columns, the same for each task. */
-struct _CiProductPrivate
-{
-  Conv *conv;
-  gint n_tasks;
-};
-
 CiProduct *
-ci_product_new (CiPlan * plan, const CiNode * node, gint n_pixels,
-    gint n_tasks, GError ** error)
+ci_product_new (CiPlan * plan, const CiNode * node, const CiMap * columns,
+    const CiMap * results, gint n_tasks, gsize pitch, GError ** error)
 {
-  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
-  CiProduct *product = g_new0 (CiProduct, 1);
-  gint groups = merge_groups (node, src->c), saved;
-  Layer layer = { node, {ci_map_blocks (src) * CI_BLOCK * node->kernel
-          * node->kernel, 1, n_pixels, CI_BLOCK, NULL}, {node->channels, 1,
-        n_pixels, CI_BLOCK, NULL}, 1, 1, 0, groups, NULL, NULL
+  gint in = ci_graph_node (plan->graph, node->srcs[0])->channels;
+  Layer layer = { node, *columns, *results, 1, 1, 0,
+    ci_cpu_merge_groups (node, in), NULL, NULL
   };
-  gboolean ok = TRUE;
   Conv *conv = g_new0 (Conv, 1);
+  gint saved = ci_dnnl_begin ();
+  gboolean ok = TRUE;
 
-  product->groups = groups;
-  product->columns = g_new0 (gfloat *, n_tasks);
-  product->results = g_new0 (gfloat *, n_tasks);
-  product->priv = g_new0 (CiProductPrivate, 1);
-  product->priv->conv = conv;
-  product->priv->n_tasks = n_tasks;
   conv->n_slices = n_tasks;
   conv->slices = g_new0 (Slice, n_tasks);
-  saved = ci_dnnl_begin ();
   for (gint i = 0; i < n_tasks && ok; i++) {
-    ok = (layer.src.data = product->columns[i] =
-        ci_aligned_alloc0 (ci_map_floats (&layer.src) * sizeof (gfloat),
-            error))
-        && (layer.dst.data = product->results[i] =
-        ci_aligned_alloc0 (ci_map_floats (&layer.dst) * sizeof (gfloat),
-            error));
-    if (!ok)
-      break;
     cut_slice (&layer, &conv->slices[i], 0, 1);
     ok = prepare_slice (plan, &layer, FALSE, &conv->slices[i], error);
+    layer.src.data += pitch;
+    layer.dst.data += pitch;
   }
   ci_dnnl_end (saved);
   unload_weights (&layer);
   if (!ok)
-    g_clear_pointer (&product, ci_product_free);
-  return product;
+    g_clear_pointer (&conv, conv_free);
+  return conv;
 }
 
 void
 ci_product_free (CiProduct * product)
 {
-  if (!product)
-    return;
-  for (gint i = 0; i < product->priv->n_tasks; i++) {
-    free (product->columns[i]);
-    free (product->results[i]);
-  }
-  conv_free (product->priv->conv);
-  g_free (product->priv);
-  g_free (product->columns);
-  g_free (product->results);
-  g_free (product);
+  if (product)
+    conv_free (product);
 }
 
 void
 ci_product_run (CiProduct * product, gint task)
 {
-  run_slice (product->priv->conv, task, product->priv->n_tasks);
+  run_slice (product, task, product->n_slices);
 }
 
 gboolean
-ci_product_check (CiProduct * product, CiStep * step, GError ** error)
+ci_product_check (const CiProduct * product, const CiStep * step,
+    GError ** error)
 {
-  return check_conv (product->priv->conv, step, error);
+  return check_conv (product, step, error);
 }
 
 /* ---- the ceiling ------------------------------------------------------ */

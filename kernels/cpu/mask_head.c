@@ -21,8 +21,7 @@ typedef struct
 {
   const CiNode *node;
   gint n_vectors;               /* in a patch: k * k * blocks */
-  gfloat *weight;               /* out_channels patches: ky, kx, channel */
-  gfloat *bias;
+  CiPacked *packed;             /* out_channels patches: ky, kx, channel */
   gfloat *patches;              /* of the detections, in whole groups */
   gfloat *rows;                 /* result */
   gint count;
@@ -33,8 +32,8 @@ conv_at_free (gpointer data)
 {
   ConvAt *c = data;
 
-  free (c->weight);
-  g_free (c->bias);
+  if (c->packed)
+    ci_packed_unref (c->packed);
   free (c->patches);
   g_free (c);
 }
@@ -71,7 +70,7 @@ conv_at_channels (ConvAt * c, gint first, gint end)
   gint n = c->n_vectors;
 
   for (gint o = first; o < end; o++) {
-    const CiV8 *w = (const CiV8 *) c->weight + (gsize) o * n;
+    const CiV8 *w = (const CiV8 *) c->packed->weight + (gsize) o * n;
 
     for (gint d = 0; d < c->count; d += GROUP) {
       const CiV8 *p = (const CiV8 *) c->patches + (gsize) d * n;
@@ -82,7 +81,7 @@ conv_at_channels (ConvAt * c, gint first, gint end)
           sum[g] += w[i] * p[g * n + i];
       for (gint g = 0; g < GROUP && d + g < c->count; g++)
         c->rows[(gsize) (d + g) * c->node->channels + o] =
-            c->bias[o] + sum_lanes (sum[g]);
+            c->packed->bias[o] + sum_lanes (sum[g]);
     }
   }
 }
@@ -113,34 +112,48 @@ run_conv_at (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
+static gboolean
+pack_weights (CiPlan * plan, ConvAt * c, const CiMap * src, GError ** error)
+{
+  const CiNode *node = c->node;
+  g_autofree gchar *key = g_strdup_printf ("%s/at", node->name);
+  g_autofree gfloat *w = NULL, *bias = NULL;
+  gint k2 = node->kernel * node->kernel, in = ci_map_blocks (src) * CI_BLOCK;
+  CiPacked *packed;
+
+  if ((c->packed = ci_packed_find (plan->weights->id, key, NULL)))
+    return TRUE;
+  if (!ci_plan_fold_conv (plan, node, &w, &bias, error)
+      || !(packed = ci_packed_new (plan->weights->id, key, NULL,
+              (gsize) node->channels * c->n_vectors * sizeof (CiV8),
+              node->channels * sizeof (gfloat), error)))
+    return FALSE;
+  memcpy (packed->bias, bias, node->channels * sizeof (gfloat));
+  for (gsize o = 0; o < (gsize) node->channels; o++)
+    for (gint i = 0; i < src->c; i++)
+      for (gint k = 0; k < k2; k++)
+        packed->weight[(o * k2 + k) * in + i] = w[(o * src->c + i) * k2 + k];
+  c->packed = ci_packed_publish (packed);
+  return TRUE;
+}
+
 gboolean
 ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
   const CiMap *src = ci_plan_map (plan, node->srcs[0]);
-  gint k2 = node->kernel * node->kernel, blocks = ci_map_blocks (src);
   gsize groups = (node->capacity + GROUP - 1) / GROUP;
-  g_autofree gfloat *w = NULL;
   ConvAt *c = g_new0 (ConvAt, 1);
 
   step->state = c;
   step->free_state = conv_at_free;
   step->run = run_conv_at;
   c->node = node;
-  c->n_vectors = k2 * blocks;
+  c->n_vectors = node->kernel * node->kernel * ci_map_blocks (src);
   c->rows = ci_plan_map (plan, step->value)->data;
-  if (!ci_plan_fold_conv (plan, node, &w, &c->bias, error)
-      || !(c->weight = ci_aligned_alloc0 ((gsize) node->channels
-              * c->n_vectors * sizeof (CiV8), error))
-      || !(c->patches = ci_aligned_alloc0 (groups * GROUP * c->n_vectors
-              * sizeof (CiV8), error)))
-    return FALSE;
-  for (gint o = 0; o < node->channels; o++)
-    for (gint i = 0; i < src->c; i++)
-      for (gint k = 0; k < k2; k++)
-        c->weight[((gsize) o * k2 + k) * blocks * CI_BLOCK + i] =
-            w[((gsize) o * src->c + i) * k2 + k];
-  return TRUE;
+  return pack_weights (plan, c, src, error)
+      && (c->patches = ci_aligned_alloc0 (groups * GROUP * c->n_vectors
+          * sizeof (CiV8), error));
 }
 
 /* ---- mask head --------------------------------------------------------- */

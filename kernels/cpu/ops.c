@@ -428,8 +428,11 @@ concat_block (gpointer data, gint block)
     /* a whole block, or one that ends both maps */
     if (c0 == first && (c0 - at) % CI_BLOCK == 0 && (c1 - c0 == CI_BLOCK
             || c1 == dst->c)) {
-      memcpy (out, ci_map_block (src, (c0 - at) / CI_BLOCK),
-          n * CI_BLOCK * sizeof (gfloat));
+      const gfloat *in = ci_map_block (src, (c0 - at) / CI_BLOCK);
+
+      /* the plan may have put it there */
+      if (in != out)
+        memcpy (out, in, n * CI_BLOCK * sizeof (gfloat));
       return;
     }
     for (gint c = c0; c < c1; c++) {

@@ -260,7 +260,7 @@ static const Case cases[] = {
 
 GST_START_TEST (test_matches_reference)
 {
-  check_case (&cases[__i__], FALSE, FALSE);
+  check_case (&cases[__i__], FALSE, NO_MASKS);
 }
 
 GST_END_TEST;

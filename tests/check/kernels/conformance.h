@@ -145,20 +145,31 @@ compare_maps (const gchar * what, CiPlan * a, CiPlan * b)
   }
 }
 
-/* The reference always makes whole maps; the others may make a part. */
+typedef enum
+{
+  NO_MASKS,
+  PART_MASKS,                   /* the reference makes whole maps, the others
+                                   parts of them */
+  FULL_MASKS,
+} Masks;
+
 static inline void
 compare_masks (const gchar * what, CiPlan * ref, CiPlan * plan, gint index,
-    gboolean full)
+    Masks masks)
 {
   CiMaskGrid x, y;
 
-  if (!ci_plan_get_mask (ref, index, &x))
+  fail_unless_equals_int (ci_plan_get_mask (ref, index, &x),
+      masks != NO_MASKS);
+  fail_unless_equals_int (ci_plan_get_mask (plan, index, &y),
+      masks != NO_MASKS);
+  if (masks == NO_MASKS)
     return;
-  fail_unless (ci_plan_get_mask (plan, index, &y));
+  fail_unless_equals_int (x.in_box, y.in_box);
   fail_unless (y.x >= x.x && y.y >= x.y && y.x + y.width <= x.x + x.width
       && y.y + y.height <= x.y + x.height, "%s: mask %d leaves the map", what,
       index);
-  if (full)
+  if (masks == FULL_MASKS)
     fail_unless (y.width == x.width && y.height == x.height);
   for (gint r = 0; r < y.height; r++)
     for (gint c = 0; c < y.width; c++) {
@@ -172,7 +183,7 @@ compare_masks (const gchar * what, CiPlan * ref, CiPlan * plan, gint index,
 
 static inline void
 compare_detections (const gchar * what, CiPlan * ref, CiPlan * plan,
-    gboolean full)
+    Masks masks)
 {
   CiDetections x, y;
 
@@ -190,7 +201,7 @@ compare_detections (const gchar * what, CiPlan * ref, CiPlan * plan,
           x.boxes[4 * i + k]);
     fail_unless (x.locations[2 * i] == y.locations[2 * i]
         && x.locations[2 * i + 1] == y.locations[2 * i + 1]);
-    compare_masks (what, ref, plan, i, full);
+    compare_masks (what, ref, plan, i, masks);
   }
 }
 
@@ -216,9 +227,8 @@ run_plan (const Case * c, const CiGraph * graph, const CiWeights * weights,
   return plan;
 }
 
-/* @detects: the case has detections, with masks that are @full_masks maps. */
 static inline void
-check_case (const Case * c, gboolean detects, gboolean full_masks)
+check_case (const Case * c, gboolean detects, Masks masks)
 {
   CiGraph *graph = ci_graph_new ();
   CiPool *pools[2] = { NULL, ci_pool_new (3) };
@@ -247,7 +257,7 @@ check_case (const Case * c, gboolean detects, gboolean full_masks)
           pools[variant >> 2], no_fuse, keep, &params);
 
       compare_maps (what, ref, plan);
-      compare_detections (what, ref, plan, full_masks);
+      compare_detections (what, ref, plan, masks);
       ci_plan_free (plan);
     }
     ci_plan_free (ref);

@@ -107,6 +107,94 @@ GST_START_TEST (test_arena_is_shared)
 
 GST_END_TEST;
 
+/* Maps are computed right where their concatenation wants them, or copied: if
+ * two want them, if they are no whole blocks, if they are one themselves. */
+GST_START_TEST (test_concat_holds_its_sources)
+{
+  static const gint channels[] = { 16, 8, 5, 24 };
+  static const gchar *const parts[] =
+      { "map1", "map0", "map1", "map2", "map3", "map3" };
+  CiGraph *graph = ci_graph_new ();
+  CiPlanOptions options = { CI_BACKEND_CPU, NULL, 9, 7 };
+  CiValue x = ci_graph_input (graph, 3), maps[4], last[3];
+  CiTensor whole, part;
+  TestWeights *weights;
+  CiPlan *plan;
+  gsize at = 0;
+
+  for (gint i = 0; i < 4; i++) {
+    g_autofree gchar *conv = g_strdup_printf ("conv%d", i);
+    g_autofree gchar *name = g_strdup_printf ("map%d", i);
+
+    maps[i] = x = ci_graph_conv (graph, x, conv, channels[i], 3, 1, 1, 1,
+        TRUE);
+    ci_graph_name (graph, x, name);
+  }
+  last[0] = maps[1];
+  last[1] = ci_graph_concat (graph, maps, 4);
+  ci_graph_name (graph, last[1], "stack");
+  last[2] = ci_graph_activation (graph, maps[3], CI_ACTIVATION_NONE);
+  ci_graph_output (graph, ci_graph_concat (graph, last, 3), "out");
+  weights = weights_for (graph);
+  for (gint keep = 0; keep < 2; keep++) {
+    options.keep_named = keep;
+    plan = ci_plan_compile (graph, &weights->base, &options, NULL);
+    fail_unless (plan != NULL);
+    for (gint i = 0; i < 3 * 9 * 7; i++)
+      ci_plan_get_input (plan)[i] = i % 23 - 11;
+    fail_unless (ci_plan_run (plan, NULL, NULL));
+    if (keep)
+      break;
+    fail_unless (ci_plan_read (plan, "out", &whole));
+    ci_plan_free (plan);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++) {
+    const gfloat *data = (const gfloat *) whole.data + at;
+    gsize n;
+
+    fail_unless (ci_plan_read (plan, parts[i], &part));
+    n = ci_tensor_n_elements (&part);
+    fail_unless (!memcmp (data, part.data, n * sizeof (gfloat)), "%s",
+        parts[i]);
+    at += n;
+    g_free ((gpointer) part.data);
+  }
+  fail_unless_equals_uint64 (at, ci_tensor_n_elements (&whole));
+  g_free ((gpointer) whole.data);
+  ci_plan_free (plan);
+  weights_free (weights);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
+/* A concatenation takes no memory beside what it holds. */
+GST_START_TEST (test_concat_costs_no_copy)
+{
+  CiGraph *graph = ci_graph_new ();
+  CiPlanOptions options = { CI_BACKEND_CPU, NULL, 32, 32 };
+  CiValue x = ci_graph_input (graph, 3), maps[3];
+  TestWeights *weights;
+  CiPlan *plan;
+
+  for (gint i = 0; i < 3; i++) {
+    g_autofree gchar *name = g_strdup_printf ("conv%d", i);
+
+    maps[i] = x = ci_graph_conv (graph, x, name, 32, 3, 1, 1, 1, TRUE);
+  }
+  ci_graph_output (graph, ci_graph_concat (graph, maps, 3), "out");
+  weights = weights_for (graph);
+  plan = ci_plan_compile (graph, &weights->base, &options, NULL);
+  fail_unless (plan != NULL);
+  fail_unless_equals_uint64 (ci_plan_get_arena_bytes (plan),
+      3 * 32 * 32 * 32 * sizeof (gfloat));
+  ci_plan_free (plan);
+  weights_free (weights);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
 /* ---- the pool ----------------------------------------------------------- */
 
 static void
@@ -163,6 +251,8 @@ kernels_suite (void)
   tcase_add_test (tc, test_missing_and_misshaped_tensors_are_named);
   tcase_add_test (tc, test_impossible_sizes_are_refused);
   tcase_add_test (tc, test_arena_is_shared);
+  tcase_add_test (tc, test_concat_holds_its_sources);
+  tcase_add_test (tc, test_concat_costs_no_copy);
   tcase_add_test (tc, test_pool_runs_each_task_once);
   tcase_add_test (tc, test_quantise_keeps_the_threshold);
   return s;
