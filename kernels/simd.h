@@ -17,7 +17,8 @@ typedef gint32 CiV8i __attribute__ ((vector_size (32), aligned (32)));
  * common calling convention for them. */
 #define CI_INLINE static inline __attribute__ ((always_inline))
 
-/* Sanitizers instrument the resolvers, which run too early for them. */
+/* Sanitizers instrument the resolvers, which run too early for them. clang
+ * lets no clone for AVX call an inline function that takes a CiV8. */
 #if defined (__SANITIZE_ADDRESS__) || defined (__SANITIZE_THREAD__)
 # define CI_SANITIZED 1
 #elif defined (__has_feature)

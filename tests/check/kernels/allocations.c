@@ -12,6 +12,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "conformance.h"
 #include "models/models.h"
 
 extern void *__libc_malloc (size_t);
@@ -80,6 +81,13 @@ find_cxx (struct dl_phdr_info *info, size_t size, void *data)
   return 1;
 }
 
+static void
+look_for_cxx (void)
+{
+  dl_iterate_phdr (find_cxx, NULL);
+  fail_unless (cxx_end > cxx_start, "libstdc++ not found");
+}
+
 /* FALSE if a frame fails or does not find something (nothing); asserts would
  * allocate. */
 static gboolean
@@ -111,8 +119,6 @@ GST_START_TEST (test_no_allocation_per_frame)
   CiSession *session;
   gboolean ok;
 
-  dl_iterate_phdr (find_cxx, NULL);
-  fail_unless (cxx_end > cxx_start, "libstdc++ not found");
   options.input_width = 256;
   options.input_height = 160;
   session = ci_session_new (model, &options, NULL);
@@ -135,6 +141,74 @@ GST_START_TEST (test_no_allocation_per_frame)
 
 GST_END_TEST;
 
+/* What the networks that condinst-light does not stand for are made of. */
+static CiGraph *
+build_everything (void)
+{
+  CiGraph *g = ci_graph_new ();
+  CiValue x = ci_graph_input (g, 3), y, maps[3], detections, rows;
+  CiFcosLevel level;
+  CiBlendParams blend = { 4, 14, 56 };
+
+  x = ci_graph_conv (g, x, "stem", 32, 3, 2, 1, 1, TRUE);
+  y = ci_graph_conv (g, x, "offset", 27, 3, 1, 1, 1, TRUE);
+  y = ci_graph_deform_conv (g, x, y, "deform", 32, 3, 1, 1, 8, FALSE);
+  maps[0] = x;
+  maps[1] = ci_graph_conv (g, y, "grouped", 20, 3, 1, 1, 4, TRUE);
+  maps[2] = ci_graph_upsample_like (g, ci_graph_max_pool (g, x, 3, 2, 0, TRUE),
+      x, CI_RESIZE_BILINEAR);
+  y = ci_graph_concat (g, maps, 3);
+  y = ci_graph_conv (g, y, "shrink", 32, 1, 1, 0, 1, TRUE);
+  maps[1] = ci_graph_channel_scale (g, y, ci_graph_activation (g,
+          ci_graph_global_avg_pool (g, y), CI_ACTIVATION_HARD_SIGMOID));
+  y = ci_graph_weighted_add (g, maps, 2, "fusion");
+  y = ci_graph_activation (g, y, CI_ACTIVATION_SWISH);
+  y = ci_graph_group_norm (g, y, "norm", 4);
+  level.logits = ci_graph_conv (g, y, "logits", 5, 3, 1, 1, 1, TRUE);
+  level.reg = ci_graph_activation (g, ci_graph_conv (g, y, "reg", 4, 3, 1, 1,
+          1, TRUE), CI_ACTIVATION_RELU);
+  level.ctr = ci_graph_conv (g, y, "ctr", 1, 3, 1, 1, 1, TRUE);
+  level.stride = 8;
+  detections = ci_graph_fcos_detect (g, &level, 1, 50, FALSE);
+  rows = ci_graph_conv_at (g, &y, 1, detections, "top", 4 * 14 * 14, 3);
+  y = ci_graph_conv (g, y, "bases", 4, 1, 1, 0, 1, TRUE);
+  ci_graph_output (g, ci_graph_blend_masks (g, y, detections, rows, &blend),
+      "masks");
+  return g;
+}
+
+GST_START_TEST (test_no_allocation_in_any_layer)
+{
+  CiGraph *graph = build_everything ();
+  TestWeights *weights = weights_for (graph);
+  CiPool *pool = ci_pool_new (2);
+  CiPlanOptions options = { CI_BACKEND_CPU, pool, 60, 90 };
+  CiPlan *plan = ci_plan_compile (graph, &weights->base, &options, NULL);
+  CiDetectParams params = { 0.05f, 0.6, 1000, 50, NULL };
+  CiDetections detections;
+  gboolean ok = TRUE;
+
+  fail_unless (plan != NULL);
+  for (gint i = 0; i < 3 * 60 * 90; i++)
+    ci_plan_get_input (plan)[i] = i % 17 - 8;
+  fail_unless (ci_plan_run (plan, &params, NULL));
+  n_allocations = 0;
+  g_atomic_int_set (&counting, 1);
+  for (gint i = 0; i < 10; i++)
+    ok &= ci_plan_run (plan, &params, NULL);
+  g_atomic_int_set (&counting, 0);
+  fail_unless (ok);
+  fail_unless_equals_int (n_allocations, 0);
+  ci_plan_get_detections (plan, &detections);
+  fail_unless (detections.count > 0);
+  ci_plan_free (plan);
+  ci_pool_free (pool);
+  weights_free (weights);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
 static Suite *
 allocations_suite (void)
 {
@@ -142,7 +216,9 @@ allocations_suite (void)
   TCase *tc = tcase_create ("frame");
 
   suite_add_tcase (s, tc);
+  tcase_add_unchecked_fixture (tc, look_for_cxx, NULL);
   tcase_add_test (tc, test_no_allocation_per_frame);
+  tcase_add_test (tc, test_no_allocation_in_any_layer);
   return s;
 }
 
