@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "config.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,10 +9,12 @@
 #include "json.h"
 #include "random.h"
 #include "safetensors.h"
+#include "upstream.h"
 
 #define DEFAULT_MODEL "condinst-light"
 #define SUFFIX ".safetensors"
 #define MAX_REPORTED_TENSORS 10
+#define MAX_REPORTED_UNKNOWN 3
 
 struct _CiModel
 {
@@ -23,10 +24,20 @@ struct _CiModel
   CiConfig *config;
   CiWeights weights;
   guint64 n_parameters;         /* values that the network uses */
+  gchar **recognised;           /* published configurations with such tensors;
+                                   NULL if a description came with the file */
+  GPtrArray *hints;             /* what else the description was made from */
 
-  CiSafetensors *file;          /* where the weights are: this, */
+  CiCheckpoint *file;           /* where the weights are: this, */
   GHashTable *random;           /* or name -> RandomTensor */
 };
+
+/* What the caller knows of a model beside where it is. */
+typedef struct
+{
+  const gchar *config_file;     /* or NULL */
+  const gchar *const *settings; /* or NULL */
+} Hints;
 
 typedef struct
 {
@@ -45,7 +56,9 @@ model_free (CiModel * model)
   if (model->weights.id)
     ci_weights_forget (model->weights.id);
   g_clear_pointer (&model->random, g_hash_table_unref);
-  ci_safetensors_free (model->file);
+  ci_checkpoint_free (model->file);
+  g_strfreev (model->recognised);
+  g_ptr_array_unref (model->hints);
   ci_config_free (model->config);
   g_free (model->path);
   g_free (model->key);
@@ -61,6 +74,7 @@ model_new (const gchar * key)
   model->key = g_strdup (key);
   model->weights.user_data = model;
   model->weights.id = ci_weights_new_id ();
+  model->hints = g_ptr_array_new_with_free_func (g_free);
   return model;
 }
 
@@ -96,6 +110,7 @@ typedef struct
 {
   const CiModel *model;
   guint64 n_parameters;
+  GHashTable *needed;           /* names */
   guint n_faults;
   GString *faults;
 } TensorCheck;
@@ -122,13 +137,14 @@ check_tensor (const gchar * name, gint n_dims, const gint64 * dims,
     gpointer user_data)
 {
   TensorCheck *check = user_data;
-  const CiSafetensors *file = check->model->file;
+  const CiCheckpoint *file = check->model->file;
   CiTensor wanted = { CI_DTYPE_F32, n_dims };
   CiTensor tensor;
-  gboolean known = ci_safetensors_lookup (file, name, &tensor);
+  gboolean known = ci_checkpoint_lookup (file, name, &tensor);
   g_autofree gchar *found = NULL;
   g_autofree gchar *expected = NULL;
 
+  g_hash_table_add (check->needed, g_strdup (name));
   memcpy (wanted.dims, dims, n_dims * sizeof (gint64));
   check->n_parameters += ci_tensor_n_elements (&wanted);
   if (known && is_float (tensor.dtype)
@@ -137,17 +153,36 @@ check_tensor (const gchar * name, gint n_dims, const gint64 * dims,
   if (++check->n_faults > MAX_REPORTED_TENSORS)
     return;
   expected = ci_tensor_describe (&wanted);
-  found = ci_safetensors_describe (file, name);
+  found = ci_checkpoint_describe (file, name);
   g_string_append_printf (check->faults, "%s %s (expected %s, found %s)",
       check->n_faults > 1 ? ";" : "", name, expected,
       found ? found : "nothing");
+}
+
+/* Says which tensors the network has no use for, in one line. */
+static void
+report_unknown (const CiModel * model, GHashTable * needed)
+{
+  const gchar *const *names = ci_checkpoint_get_names (model->file);
+  g_autoptr (GString) list = g_string_new (NULL);
+  guint n = 0;
+
+  for (guint i = 0; names[i]; i++)
+    if (!g_hash_table_contains (needed, names[i])
+        && n++ < MAX_REPORTED_UNKNOWN)
+      g_string_append_printf (list, "%s%s", n > 1 ? ", " : "", names[i]);
+  if (n > 0)
+    g_info ("%s: %u tensors are not needed: %s%s", model->path, n, list->str,
+        n > MAX_REPORTED_UNKNOWN ? ", ..." : "");
 }
 
 /* Whether the file has every tensor of the network in the right shape. */
 static gboolean
 check_tensors (CiModel * model, GError ** error)
 {
-  TensorCheck check = { model, 0, 0, g_string_new (NULL) };
+  g_autoptr (GHashTable) needed = g_hash_table_new_full (g_str_hash,
+      g_str_equal, g_free, NULL);
+  TensorCheck check = { model, 0, needed, 0, g_string_new (NULL) };
   CiGraph *graph = ci_network_build (model->config,
       model->config->inference.post_nms_top_k, FALSE, FALSE);
 
@@ -161,8 +196,124 @@ check_tensors (CiModel * model, GError ** error)
     g_set_error (error, CI_ERROR, CI_ERROR_MISSING_TENSOR,
         "%s: %u tensors that the network needs are missing or do not fit:%s",
         model->path, check.n_faults, check.faults->str);
+  else
+    report_unknown (model, needed);
   g_string_free (check.faults, TRUE);
   return check.n_faults == 0;
+}
+
+/* ---- describing ------------------------------------------------------- */
+
+/* The configuration that lies beside @path under the same name, or NULL. */
+static gchar *
+find_sibling (const gchar * path)
+{
+  static const gchar *const suffixes[] = { ".yaml", ".yml", ".json" };
+  const gchar *name = strrchr (path, G_DIR_SEPARATOR);
+  const gchar *dot = strrchr (name ? name : path, '.');
+  gsize length = dot ? (gsize) (dot - path) : strlen (path);
+
+  for (guint i = 0; i < G_N_ELEMENTS (suffixes); i++) {
+    g_autofree gchar *file = g_strdup_printf ("%.*s%s", (gint) length, path,
+        suffixes[i]);
+
+    if (g_file_test (file, G_FILE_TEST_IS_REGULAR)
+        && !g_str_equal (file, path))
+      return g_steal_pointer (&file);
+  }
+  return NULL;
+}
+
+/* Reads "KEY=VALUE". */
+static gboolean
+read_setting (CiUpstream * upstream, const gchar * setting, GError ** error)
+{
+  const gchar *equals = strchr (setting, '=');
+  g_autofree gchar *key = NULL;
+
+  if (!equals) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "\"%.80s\" is no setting like MODEL.FCOS.NMS_TH=0.6", setting);
+    return FALSE;
+  }
+  key = g_strndup (setting, equals - setting);
+  return ci_upstream_set (upstream, key, equals + 1, error);
+}
+
+/* All that is known of @model besides its file, the most explicit last: the
+ * file beside it, unless it describes itself, then @hints. */
+static CiUpstream *
+collect_hints (CiModel * model, const Hints * hints, gboolean described,
+    GError ** error)
+{
+  g_autoptr (CiUpstream) upstream = ci_upstream_new ();
+  g_autofree gchar *sibling = model->path && !described ?
+      find_sibling (model->path) : NULL;
+  const gchar *file = hints->config_file;
+
+  if (sibling) {
+    if (!ci_upstream_read_file (upstream, sibling, error))
+      return NULL;
+    g_ptr_array_add (model->hints, g_steal_pointer (&sibling));
+  }
+  if (file) {
+    if (!(g_file_test (file, G_FILE_TEST_EXISTS) ?
+            ci_upstream_read_file (upstream, file, error) :
+            ci_upstream_set_published (upstream, file, error)))
+      return NULL;
+    g_ptr_array_add (model->hints, g_strdup (file));
+  }
+  for (guint i = 0; hints->settings && hints->settings[i]; i++) {
+    if (!read_setting (upstream, hints->settings[i], error))
+      return NULL;
+    g_ptr_array_add (model->hints, g_strdup (hints->settings[i]));
+  }
+  return g_steal_pointer (&upstream);
+}
+
+/* Puts @hints into the description that @model came with. */
+static gboolean
+amend (CiModel * model, const Hints * hints, const gchar * source,
+    GError ** error)
+{
+  g_autoptr (CiUpstream) upstream = collect_hints (model, hints, TRUE, error);
+  g_autofree gchar *json = NULL;
+
+  if (!upstream)
+    return FALSE;
+  if (model->hints->len == 0)
+    return TRUE;
+  if (!ci_upstream_apply (upstream, NULL, source, model->config, error))
+    return FALSE;
+  /* once more through the checks of ranges */
+  json = ci_config_to_json (model->config);
+  g_clear_pointer (&model->config, ci_config_free);
+  model->config = ci_config_parse (json, source, error);
+  return model->config != NULL;
+}
+
+/* Finds the description of a file: its own, or what its tensors tell. */
+static gboolean
+describe (CiModel * model, const Hints * hints, GError ** error)
+{
+  const gchar *own = ci_checkpoint_get_metadata (model->file, "condinst");
+  g_autofree gchar *source = NULL;
+  g_autofree gchar *json = NULL;
+  g_autoptr (CiUpstream) upstream = NULL;
+
+  if (own) {
+    source = g_strconcat (model->path, ": __metadata__.condinst", NULL);
+    model->config = ci_config_parse (own, source, error);
+    return model->config && amend (model, hints, model->path, error);
+  }
+  upstream = collect_hints (model, hints, FALSE, error);
+  if (!upstream)
+    return FALSE;
+  json = ci_upstream_describe (model->file, upstream, model->path,
+      &model->recognised, error);
+  if (json)
+    model->config = ci_config_parse (json, model->path, error);
+  return model->config != NULL;
 }
 
 /* ---- loading ---------------------------------------------------------- */
@@ -172,78 +323,76 @@ lookup_file (const CiWeights * weights, const gchar * name, CiTensor * out)
 {
   const CiModel *model = weights->user_data;
 
-  return ci_safetensors_lookup (model->file, name, out);
+  return ci_checkpoint_lookup (model->file, name, out);
 }
 
-/* Formats that people try, which deserve better than "bad header". */
+/* Whether the zip file of @data has TorchScript's files, by its directory at
+ * the end. */
+static gboolean
+is_torchscript (const gchar * data, gsize size)
+{
+  static const gchar name[] = "/constants.pkl";
+  gsize tail = MIN (size, 1024 * 1024);
+
+  return size > 4 && memcmp (data, "PK\3\4", 4) == 0
+      && memmem (data + size - tail, tail, name, sizeof name - 1);
+}
+
+/* Exported networks, which only their own runtimes can run. */
 static gboolean
 refuse_foreign (const gchar * path, GError ** error)
 {
   static const struct
   {
-    const gchar *magic, *format;
-    gsize length;
+    const gchar *magic, *suffix, *format;
   } formats[] = {
-    {"PK\3\4", "a PyTorch checkpoint or another zip file", 4},
-    {"\x80\x02", "a Python pickle (an older PyTorch checkpoint)", 2},
-    {"\x80\x03", "a Python pickle", 2},
-    {"\x80\x04", "a Python pickle", 2},
-    {"\x80\x05", "a Python pickle", 2},
-    {"GGUF", "a GGUF file", 4},
-    {"\x89HDF", "an HDF5 file", 4},
+    {NULL, ".onnx", "an ONNX model"},
+    {NULL, ".engine", "a TensorRT engine"},
+    {NULL, ".plan", "a TensorRT engine"},
+    {NULL, ".trt", "a TensorRT engine"},
+    {"ftrt", NULL, "a TensorRT engine"},
+    {"ptrt", NULL, "a TensorRT engine"},
   };
-  gchar head[9] = { 0 };
-  const gchar *format = NULL, *dot = strrchr (path, '.');
-  FILE *in;
-  gsize n;
+  g_autoptr (GMappedFile) file = NULL;
+  const gchar *format = NULL, *data;
+  gsize size;
 
   /* what cannot be opened or is no file is reported by the real reader */
-  if (!g_file_test (path, G_FILE_TEST_IS_REGULAR) || !(in = fopen (path, "rb")))
+  if (!g_file_test (path, G_FILE_TEST_IS_REGULAR)
+      || !(file = g_mapped_file_new (path, FALSE, NULL)))
     return TRUE;
-  n = fread (head, 1, sizeof head, in);
-  fclose (in);
-  /* pickles first: their two bytes may also start a header's length */
-  if (n < sizeof head || head[8] != '{')
-    for (guint i = 0; i < G_N_ELEMENTS (formats) && !format; i++)
-      if (n >= formats[i].length
-          && memcmp (head, formats[i].magic, formats[i].length) == 0)
-        format = formats[i].format;
-  if (!format && head[8] != '{' && !g_str_has_suffix (path, SUFFIX))
-    format = dot && !strchr (dot, '/') ? dot : "of an unknown format";
+  data = g_mapped_file_get_contents (file);
+  size = g_mapped_file_get_length (file);
+  for (guint i = 0; i < G_N_ELEMENTS (formats) && !format; i++)
+    if (formats[i].magic ? size > 4 && memcmp (data, formats[i].magic, 4) == 0
+        : g_str_has_suffix (path, formats[i].suffix))
+      format = formats[i].format;
+  /* a file's own start counts more than its name, as everywhere here */
+  if (size > 8 && data[8] == '{')
+    format = NULL;
+  if (!format && is_torchscript (data, size))
+    format = "a TorchScript archive";
   if (!format)
     return TRUE;
   g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
-      "%s: models are read from safetensors files; this one is %s%s", path,
-      format, format == dot ? " instead" : "");
+      "%s: this is %s; models are read from the weights themselves: "
+      "safetensors, PyTorch checkpoints (.pth) and pickles (.pkl)", path,
+      format);
   return FALSE;
 }
 
 static CiModel *
-load_file (const gchar * path, const gchar * key, GError ** error)
+load_file (const gchar * path, const gchar * key, const Hints * hints,
+    GError ** error)
 {
   CiModel *model = model_new (key);
-  g_autofree gchar *source = NULL;
-  const gchar *json;
 
   model->path = g_strdup (path);
   model->weights.lookup = lookup_file;
-  if (!refuse_foreign (path, error)
-      || !(model->file = ci_safetensors_open (path, error)))
-    goto fail;
-  json = ci_safetensors_get_metadata (model->file, "condinst");
-  if (!json) {
-    g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-        "%s: __metadata__ has no \"condinst\", the description of the network "
-        "(docs/model-format.md), so these are only weights", path);
-    goto fail;
-  }
-  source = g_strconcat (path, ": __metadata__.condinst", NULL);
-  model->config = ci_config_parse (json, source, error);
-  if (!model->config || !check_tensors (model, error))
-    goto fail;
-  return model;
-
-fail:
+  if (refuse_foreign (path, error)
+      && (model->file = ci_checkpoint_open (path, error))
+      && describe (model, hints, error) && check_tensors (model, error))
+    return model;
   model_free (model);
   return NULL;
 }
@@ -290,7 +439,8 @@ add_random_tensor (const gchar * name, gint n_dims, const gint64 * dims,
 }
 
 static CiModel *
-load_random (const gchar * name, const gchar * key, GError ** error)
+load_random (const gchar * name, const gchar * key, const Hints * hints,
+    GError ** error)
 {
   CiConfig *config = ci_random_config (name, error);
   CiModel *model;
@@ -300,6 +450,11 @@ load_random (const gchar * name, const gchar * key, GError ** error)
     return NULL;
   model = model_new (key);
   model->config = config;
+  if (!amend (model, hints, key, error)) {
+    model_free (model);
+    return NULL;
+  }
+  config = model->config;
   model->weights.lookup = lookup_random;
   model->random = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
       random_tensor_free);
@@ -355,9 +510,35 @@ file_key (const gchar * path)
       (glong) info.st_mtim.tv_nsec, (gint64) info.st_size);
 }
 
-CiModel *
-ci_model_load (const gchar * spec, GError ** error)
+/* What tells one model from another: its file, and what is said of it. */
+static gchar *
+model_key (const gchar * spec, const gchar * path, const Hints * hints)
 {
+  GString *key = g_string_new (NULL);
+  g_autofree gchar *sibling = path ? find_sibling (path) : NULL;
+  g_autofree gchar *file = path ? file_key (path) : g_strdup (spec);
+
+  g_string_append (key, file);
+  if (sibling) {
+    g_autofree gchar *own = file_key (sibling);
+
+    g_string_append_printf (key, "\nbeside %s", own);
+  }
+  if (hints->config_file) {
+    g_autofree gchar *own = file_key (hints->config_file);
+
+    g_string_append_printf (key, "\nconfig %s", own);
+  }
+  for (guint i = 0; hints->settings && hints->settings[i]; i++)
+    g_string_append_printf (key, "\n%s", hints->settings[i]);
+  return g_string_free (key, FALSE);
+}
+
+CiModel *
+ci_model_load_full (const gchar * spec, const gchar * config_file,
+    const gchar * const *settings, GError ** error)
+{
+  const Hints hints = { config_file, settings };
   const gchar *random = NULL;
   g_autofree gchar *path = NULL;
   g_autofree gchar *key = NULL;
@@ -365,7 +546,6 @@ ci_model_load (const gchar * spec, GError ** error)
 
   if (spec && g_str_has_prefix (spec, "random:")) {
     random = spec + strlen ("random:");
-    key = g_strdup (spec);
   } else {
     if (spec && (strchr (spec, G_DIR_SEPARATOR)
             || g_file_test (spec, G_FILE_TEST_IS_REGULAR)))
@@ -374,8 +554,8 @@ ci_model_load (const gchar * spec, GError ** error)
       path = find_installed (spec && *spec ? spec : DEFAULT_MODEL, error);
     if (!path)
       return NULL;
-    key = file_key (path);
   }
+  key = model_key (spec, path, &hints);
 
   g_mutex_lock (&registry_lock);
   if (!registry)
@@ -384,13 +564,19 @@ ci_model_load (const gchar * spec, GError ** error)
   if (model) {
     model->ref_count++;
   } else {
-    model = random ? load_random (random, key, error)
-        : load_file (path, key, error);
+    model = random ? load_random (random, key, &hints, error)
+        : load_file (path, key, &hints, error);
     if (model)
       g_hash_table_insert (registry, model->key, model);
   }
   g_mutex_unlock (&registry_lock);
   return model;
+}
+
+CiModel *
+ci_model_load (const gchar * spec, GError ** error)
+{
+  return ci_model_load_full (spec, NULL, NULL, error);
 }
 
 /* ---- facts ------------------------------------------------------------ */
@@ -458,6 +644,21 @@ ci_model_get_test_size (const CiModel * model, gint * min_size,
   *max_size = model->config->input.max_size;
 }
 
+static void
+append_strings (GString * out, const gchar * key,
+    const gchar * const *strings, guint n)
+{
+  g_string_append_printf (out, "\"%s\":[", key);
+  for (guint i = 0; i < n; i++) {
+    g_autofree gchar *text = g_utf8_make_valid (strings[i], -1);
+
+    if (i > 0)
+      g_string_append_c (out, ',');
+    ci_json_append_string (out, text);
+  }
+  g_string_append (out, "],");
+}
+
 gchar *
 ci_model_to_json (const CiModel * model)
 {
@@ -469,8 +670,18 @@ ci_model_to_json (const CiModel * model)
 
     g_string_append (out, "\"path\":");
     ci_json_append_string (out, path);
+    g_string_append (out, ",\"format\":");
+    ci_json_append_string (out, ci_checkpoint_format_name
+        (ci_checkpoint_get_format (model->file)));
     g_string_append_c (out, ',');
   }
+  if (model->recognised)
+    append_strings (out, "recognised",
+        (const gchar * const *) model->recognised,
+        g_strv_length (model->recognised));
+  if (model->hints->len > 0)
+    append_strings (out, "config",
+        (const gchar * const *) model->hints->pdata, model->hints->len);
   g_string_append_printf (out, "\"parameters\":%" G_GUINT64_FORMAT ",%s",
       model->n_parameters, config + 1);
   return g_string_free (out, FALSE);

@@ -56,6 +56,22 @@ typedef struct _CiModel CiModel;
  * GST_CONDINST_MODEL_PATH, then in the data directory.
  */
 CiModel *ci_model_load (const gchar * spec, GError ** error);
+/**
+ * The same with what else is known of the model. Files of ours describe
+ * themselves; of official checkpoints (.pth, .pkl), tensors tell what the
+ * network is, and these, in ascending precedence, what tensors do not tell:
+ * upstream's defaults, the published configurations that have such tensors, a
+ * configuration beside the file (NAME.yaml, .yml or .json for NAME.pth),
+ * @config_file, @settings.
+ *
+ * @config_file: NULL, a configuration of detectron2 or AdelaiDet (YAML, or the
+ * same nest of keys as JSON), or the name of a published one
+ * ("CondInst/MS_R_50_3x"). @settings: NULL or strings "KEY=VALUE", NULL at the
+ * end; the last one wins. Keys that contradict the tensors are errors, those
+ * that mean nothing here are ignored.
+ */
+CiModel *ci_model_load_full (const gchar * spec, const gchar * config_file,
+    const gchar * const *settings, GError ** error);
 CiModel *ci_model_ref (CiModel * model);
 void ci_model_unref (CiModel * model);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiModel, ci_model_unref)
@@ -75,9 +91,16 @@ gfloat ci_model_get_nms_threshold (const CiModel * model);
 /** Default test sizes: short side and longest side, pixels. */
 void ci_model_get_test_size (const CiModel * model, gint * min_size,
     gint * max_size);
-/** Everything known of the model as a JSON object (parameters count, input,
- * backbone, fpn, fcos, condinst, inference, classes); free with g_free. */
+/** Everything known of the model as a JSON object (path, format, published
+ * configurations that it is recognised as, what else it was configured by,
+ * parameters count, input, backbone, fpn, fcos, condinst or blendmask,
+ * inference, classes); free with g_free. */
 gchar *ci_model_to_json (const CiModel * model);
+/** Writes @model as a safetensors file that describes itself: the tensors that
+ * its network needs, under their names, and its description. @half: weights of
+ * convolutions as F16. An existing file is replaced by renaming. */
+gboolean ci_model_save (const CiModel * model, const gchar * path,
+    gboolean half, GError ** error);
 
 /* ---- sessions --------------------------------------------------------- */
 

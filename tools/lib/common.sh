@@ -6,9 +6,10 @@
 
 # Debian's packages (12 and 13). To build:
 packages_build='gcc libc6-dev meson ninja-build pkgconf
-  libglib2.0-dev libjson-glib-dev libcairo2-dev libdnnl-dev libjpeg-dev
-  libpng-dev libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
-  libgirepository1.0-dev gobject-introspection gstreamer1.0-tools'
+  libglib2.0-dev libjson-glib-dev libcairo2-dev libdnnl-dev libyaml-dev
+  libjpeg-dev libpng-dev libgstreamer1.0-dev
+  libgstreamer-plugins-base1.0-dev libgirepository1.0-dev
+  gobject-introspection gstreamer1.0-tools'
 # to decode, encode and put into files, besides:
 packages_video='gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-ugly gstreamer1.0-libav fonts-dejavu-core'

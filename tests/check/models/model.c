@@ -358,21 +358,22 @@ GST_START_TEST (test_model_foreign_formats)
     CiError code;
     const gchar *message;
   } files[] = {
-    {"r50.pth", "PK\3\4\0\0\10\10\0\0\0", 11, CI_ERROR_UNSUPPORTED,
-        "r50.pth|PyTorch|safetensors"},
-    {"x.safetensors", "PK\3\4\0\0\10\10\0\0\0", 11, CI_ERROR_UNSUPPORTED,
-        "PyTorch"},
-    {"old.pth", "\x80\x02\x8a\nl\xfc\x9c" "F\xf9 j", 11,
-        CI_ERROR_UNSUPPORTED, "old.pth|pickle"},
-    {"m.pkl", "\x80\x04\x95\0\0\0\0\0\0\0\0", 11, CI_ERROR_UNSUPPORTED,
-        "pickle"},
-    {"m.onnx", "\10\7\22\7pytorch", 11, CI_ERROR_UNSUPPORTED, "m.onnx|.onnx"},
-    {"m", "who knows what", 14, CI_ERROR_UNSUPPORTED, "unknown format"},
-    {"e.safetensors", "", 0, CI_ERROR_BAD_FORMAT, "e.safetensors|0 bytes"},
+    {"m.onnx", "\10\7\22\7pytorch", 11, CI_ERROR_UNSUPPORTED,
+        "m.onnx|ONNX|.pth"},
+    {"m.engine", "ftrt\0\0\0\0\0\0\0", 11, CI_ERROR_UNSUPPORTED,
+        "m.engine|TensorRT"},
+    {"renamed.pth", "ptrt\0\0\0\0\0\0\0", 11, CI_ERROR_UNSUPPORTED,
+        "renamed.pth|TensorRT"},
+    {"m.gguf", "GGUF\3\0\0\0\0\0\0", 11, CI_ERROR_UNSUPPORTED, "GGUF"},
+    {"m.h5", "\x89HDF\r\n\x1a\n\0\0\0", 11, CI_ERROR_UNSUPPORTED, "HDF5"},
+    {"script.pt", "PK\3\4\0\0 m/code/x.py m/constants.pkl PK\5\6", 39,
+        CI_ERROR_UNSUPPORTED, "script.pt|TorchScript"},
+    {"m", "who knows what", 14, CI_ERROR_UNSUPPORTED, "m: |another format"},
+    {"e.safetensors", "", 0, CI_ERROR_UNSUPPORTED, "e.safetensors|empty"},
     {"t.safetensors", "\377\0\0\0\0\0\0\0{}", 10, CI_ERROR_BAD_FORMAT,
         "t.safetensors|255 bytes|2 follow"},
-    {"w.safetensors", "\2\0\0\0\0\0\0\0{}", 10, CI_ERROR_BAD_FORMAT,
-        "w.safetensors|__metadata__|\"condinst\""},
+    {"w.safetensors", "\2\0\0\0\0\0\0\0{}", 10, CI_ERROR_UNSUPPORTED,
+        "w.safetensors|FCOS family|cls_logits.weight"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (files); i++) {
