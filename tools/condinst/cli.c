@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
+gchar *ci_cli_config, **ci_cli_settings;
 
 /* A line of progress is on the terminal and must go before the next message. */
 static gboolean progress_shown;
@@ -64,6 +65,13 @@ ci_cli_parse (const CiCliUsage * usage, gint * argc, gchar *** argv)
     return FALSE;
   }
   return TRUE;
+}
+
+CiModel *
+ci_cli_load_model (const gchar * spec, GError ** error)
+{
+  return ci_model_load_full (spec, ci_cli_config,
+      (const gchar * const *) ci_cli_settings, error);
 }
 
 gboolean

@@ -21,6 +21,7 @@ G_BEGIN_DECLS
 #define CI_EXIT_USAGE 2
 
 gint ci_cmd_info (gint argc, gchar ** argv);
+gint ci_cmd_import (gint argc, gchar ** argv);
 gint ci_cmd_run (gint argc, gchar ** argv);
 gint ci_cmd_eval (gint argc, gchar ** argv);
 gint ci_cmd_bench (gint argc, gchar ** argv);
@@ -45,15 +46,26 @@ gboolean ci_cli_parse (const CiCliUsage * usage, gint * argc, gchar *** argv);
 
 /** Values of the options below; one set, as one command runs. */
 extern gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
+extern gchar *ci_cli_config, **ci_cli_settings;
 
 #define CI_CLI_THREADS_ENTRY \
   {"threads", 't', 0, G_OPTION_ARG_INT, &ci_cli_threads, \
       "Threads to compute with (default: one per core)", "N"}
+#define CI_CLI_MODEL_ENTRIES \
+  {"config", 0, 0, G_OPTION_ARG_FILENAME, &ci_cli_config, \
+      "Configuration of an official checkpoint: a YAML or JSON file, or the " \
+        "name of a published one", "FILE|NAME"}, \
+  {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &ci_cli_settings, \
+      "One key of it, like MODEL.FCOS.NMS_TH=0.5; may be repeated", \
+      "KEY=VALUE"}
 #define CI_CLI_SIZE_ENTRIES \
   {"min-size", 0, 0, G_OPTION_ARG_INT, &ci_cli_min_size, \
       "Short side of the network's input (default: the model's)", "PIXELS"}, \
   {"max-size", 0, 0, G_OPTION_ARG_INT, &ci_cli_max_size, \
       "Most that its long side may have (default: the model's)", "PIXELS"}
+
+/** The model @spec with the configuration of the options above. */
+CiModel *ci_cli_load_model (const gchar * spec, GError ** error);
 
 /** "640x480" to numbers of 1 to 99999; FALSE if it is something else. */
 gboolean ci_cli_parse_size (const gchar * text, gint * width, gint * height);

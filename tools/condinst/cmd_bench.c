@@ -323,7 +323,7 @@ bench_model (const gchar * spec, const CiSessionOptions * options,
   for (s = 0; s < N_STAGES; s++)
     bench.ms[s] = g_new0 (gdouble, n_rounds);
 
-  bench.model = ci_model_load (spec, &error);
+  bench.model = ci_cli_load_model (spec, &error);
   if (bench.model)
     bench.session = ci_session_new (bench.model, options, &error);
   if (bench.session && map_frame (&bench, width, height, &format, &error)) {
@@ -361,6 +361,7 @@ ci_cmd_bench (gint argc, gchar ** argv)
     {"frame", 0, 0, G_OPTION_ARG_STRING, &frame,
         "Size of the frame (default: 2.5 times --size, else 1280x720)",
         "WxH"},
+    CI_CLI_MODEL_ENTRIES,
     CI_CLI_THREADS_ENTRY,
     {"iterations", 'n', 0, G_OPTION_ARG_INT, &n_rounds,
         "Frames to measure (default: 20)", "N"},

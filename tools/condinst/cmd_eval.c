@@ -129,7 +129,7 @@ static GArray *
 detect_all (const CiCoco * truth, const gchar * spec, guint8 ** wanted,
     GError ** error)
 {
-  g_autoptr (CiModel) model = ci_model_load (spec, error);
+  g_autoptr (CiModel) model = ci_cli_load_model (spec, error);
   g_autoptr (CiPictureStore) store = ci_picture_store_new (images_dir);
   g_autoptr (GArray) detections = ci_coco_objects_new ();
   g_autofree guint *order = g_new (guint, truth->images->len + 1);
@@ -407,6 +407,7 @@ ci_cmd_eval (gint argc, gchar ** argv)
     {"respect-labelled", 0, 0, G_OPTION_ARG_NONE, &respect_labelled,
         "Ignore detections of classes that a picture's list \"labelled\" "
           "lacks", NULL},
+    CI_CLI_MODEL_ENTRIES,
     CI_CLI_SIZE_ENTRIES,
     {"input", 0, 0, G_OPTION_ARG_STRING, &input_size,
         "Fit pictures into this size instead", "WxH"},

@@ -9,6 +9,8 @@ append_values (GString * line, JsonNode * node)
     JsonArray *array = json_node_get_array (node);
     guint i;
 
+    if (json_array_get_length (array) == 0)
+      g_string_append (line, "none");
     for (i = 0; i < json_array_get_length (array); i++) {
       if (i > 0)
         g_string_append (line, ", ");
@@ -65,11 +67,13 @@ ci_cmd_info (gint argc, gchar ** argv)
 {
   gboolean as_json = FALSE;
   const GOptionEntry entries[] = {
+    CI_CLI_MODEL_ENTRIES,
     {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print JSON", NULL},
     {NULL}
   };
   const CiCliUsage usage = { "MODEL",
-    "Tells what a model file holds: architecture, input, classes.",
+    "Tells what a model file holds: architecture, input, classes; of official\n"
+        "checkpoints also which published configurations have such tensors.",
     entries, 1, 1
   };
   g_autoptr (CiModel) model = NULL;
@@ -81,7 +85,7 @@ ci_cmd_info (gint argc, gchar ** argv)
 
   if (!ci_cli_parse (&usage, &argc, &argv))
     return CI_EXIT_USAGE;
-  model = ci_model_load (argv[1], &error);
+  model = ci_cli_load_model (argv[1], &error);
   if (!model)
     return ci_cli_fail (CI_EXIT_FAILED, "%s", error->message);
 

@@ -140,6 +140,7 @@ ci_cmd_run (gint argc, gchar ** argv)
         "Save all intermediate tensors of the one IMAGE", "OUT.safetensors"},
     {"score-threshold", 's', 0, G_OPTION_ARG_DOUBLE, &score_threshold,
         "Show objects from this score on (default: the model's)", "0..1"},
+    CI_CLI_MODEL_ENTRIES,
     CI_CLI_SIZE_ENTRIES,
     {"input", 0, 0, G_OPTION_ARG_STRING, &input,
         "Fit pictures into this size instead", "WxH"},
@@ -169,7 +170,7 @@ ci_cmd_run (gint argc, gchar ** argv)
   if (out_dir && g_mkdir_with_parents (out_dir, 0777) != 0)
     return ci_cli_fail (CI_EXIT_FAILED, "%s: %s", out_dir,
         g_strerror (errno));
-  run.model = ci_model_load (argv[1], &error);
+  run.model = ci_cli_load_model (argv[1], &error);
   if (!run.model)
     return ci_cli_fail (CI_EXIT_FAILED, "%s", error->message);
   options.full_map = TRUE;

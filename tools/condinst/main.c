@@ -13,6 +13,8 @@ static const struct
   gint (*run) (gint argc, gchar ** argv);
 } commands[] = {
   {"info", "Tell what a model file holds", ci_cmd_info},
+  {"import", "Write an official checkpoint as a file that describes itself",
+      ci_cmd_import},
   {"run", "Find the objects in pictures, draw and save them", ci_cmd_run},
   {"eval", "Measure a model's precision on a COCO data set", ci_cmd_eval},
   {"bench", "Measure a model's speed on this machine", ci_cmd_bench},
@@ -28,9 +30,9 @@ print_help (void)
       "Commands (condinst COMMAND --help tells more):\n");
   for (i = 0; i < G_N_ELEMENTS (commands); i++)
     g_print ("  %-8s%s\n", commands[i].name, commands[i].summary);
-  g_print ("\nMODEL is a model file, the name of an installed model "
-      "(condinst-light), or\nrandom:NAME, a published architecture with "
-      "made-up weights\n(random:condinst-r50).\n\n"
+  g_print ("\nMODEL is a model file (safetensors, or an official .pth or "
+      ".pkl), the name of\nan installed model (condinst-light), or random:NAME, a "
+      "published architecture\nwith made-up weights (random:condinst-r50).\n\n"
       "  --help      Show this\n  --version   Show the version\n");
 }
 
