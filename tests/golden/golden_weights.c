@@ -105,3 +105,22 @@ fail:
   golden_weights_free (&golden->weights);
   return NULL;
 }
+
+gboolean
+golden_weights_write (const CiWeights * weights, const gchar * path,
+    GError ** error)
+{
+  const GoldenWeights *golden = weights->user_data;
+  guint n = g_hash_table_size (golden->tensors), i = 0;
+  g_autofree const gchar **names = g_new (const gchar *, n);
+  g_autofree CiTensor *tensors = g_new (CiTensor, n);
+  gpointer name, tensor;
+  GHashTableIter iter;
+
+  g_hash_table_iter_init (&iter, golden->tensors);
+  for (; g_hash_table_iter_next (&iter, &name, &tensor); i++) {
+    names[i] = name;
+    tensors[i] = *(const CiTensor *) tensor;
+  }
+  return ci_safetensors_write (path, names, tensors, n, NULL, error);
+}

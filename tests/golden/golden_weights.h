@@ -14,6 +14,10 @@ G_BEGIN_DECLS
  * tensors of weights_explicit.safetensors. Free with golden_weights_free(). */
 CiWeights *golden_weights_load (const gchar * case_dir, GError ** error);
 void golden_weights_free (CiWeights * weights);
+/** Writes all of them to @path, as the official code would: names, shapes and
+ * values without a description. */
+gboolean golden_weights_write (const CiWeights * weights, const gchar * path,
+    GError ** error);
 
 G_END_DECLS
 

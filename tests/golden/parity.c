@@ -9,175 +9,47 @@
 
 #include "compare.h"
 #include "golden_weights.h"
-#include "models/checkpoint.h"
-#include "models/config.h"
 #include "tools/condinst/picture.h"
 
-/* ---- the cases ---------------------------------------------------------- */
-
-#define RESNET(stem, res2, width, more) "\"backbone\":{\"type\":\"resnet\"," \
-    "\"depth\":50,\"norm\":\"bn\",\"stem_out_channels\":" #stem "," \
-    "\"res2_out_channels\":" #res2 ",\"width_per_group\":" #width more "},"
-#define DLA "\"backbone\":{\"type\":\"dla\",\"depth\":34,\"norm\":\"bn\"}," \
-    "\"fpn\":{\"top_levels\":0},"
-#define MASK_BRANCH(more) "\"condinst\":{\"mask_branch\":{\"norm\":\"bn\"" \
-    more "}}"
-#define SMALL_A RESNET (8, 32, 8, "") "\"fpn\":{\"out_channels\":32}," \
-    "\"fcos\":{\"norm\":\"gn\"}," MASK_BRANCH (",\"channels\":32")
-#define SMALL_B RESNET (8, 16, 4, "") "\"fpn\":{\"out_channels\":64}," \
-    "\"fcos\":{\"norm\":\"gn\",\"num_cls_convs\":2,\"num_box_convs\":3}," \
-    MASK_BRANCH (",\"channels\":16,\"num_convs\":2")
-
-/* What case.json calls "config", as our files describe it. */
+/* Cases, and the weights of those that do not generate them. */
 static const struct
 {
-  const gchar *name;
-  const gchar *weights;         /* NULL: generated */
-  CiArchitecture architecture;
-  const gchar *network;
+  const gchar *name, *weights;
 } cases[] = {
-  {"condinst_small_a", "condinst_small_a/model_zip.pth",
-      CI_ARCHITECTURE_CONDINST, SMALL_A},
-  {"condinst_small_a", "condinst_small_a/model_legacy.pth",
-      CI_ARCHITECTURE_CONDINST, SMALL_A},
-  {"condinst_small_a", "condinst_small_a/model_pkl.pkl",
-      CI_ARCHITECTURE_CONDINST, SMALL_A},
-  {"condinst_small_b", "condinst_small_b/model_zip.pth",
-      CI_ARCHITECTURE_CONDINST, SMALL_B},
-  {"condinst_small_b_topk", "condinst_small_b/model_zip.pth",
-      CI_ARCHITECTURE_CONDINST, SMALL_B},
-  {"condinst_bifpn_small", "condinst_bifpn_small/model_zip.pth",
-        CI_ARCHITECTURE_CONDINST, RESNET (8, 16, 4, "")
-        "\"fpn\":{\"type\":\"bifpn\",\"norm\":\"bn\",\"out_channels\":32,"
-        "\"num_repeats\":5},\"fcos\":{\"norm\":\"gn\"},"
-        MASK_BRANCH (",\"channels\":16")},
-  {"condinst_r50_full", NULL, CI_ARCHITECTURE_CONDINST,
-      RESNET (64, 256, 64, "") "\"fcos\":{\"norm\":\"gn\"}," MASK_BRANCH ("")},
-  {"condinst_rt_dla34_full", NULL, CI_ARCHITECTURE_CONDINST,
-        DLA "\"fcos\":{\"norm\":\"gn\",\"num_share_convs\":4,"
-        "\"num_cls_convs\":0,\"num_box_convs\":0}," MASK_BRANCH ("")},
-  {"fcos_small", "fcos_small/model_zip.pth", CI_ARCHITECTURE_FCOS,
-        RESNET (8, 16, 4, "") "\"fpn\":{\"out_channels\":32},"
-        "\"fcos\":{\"norm\":\"gn\",\"thresh_with_ctr\":false}"},
-  {"fcos_rt_dla34_full", NULL, CI_ARCHITECTURE_FCOS,
-        DLA "\"fcos\":{\"norm\":\"bn\",\"num_share_convs\":4,"
-        "\"num_cls_convs\":0,\"num_box_convs\":0,\"thresh_with_ctr\":false}"},
-  {"blendmask_small", "blendmask_small/model_zip.pth",
-        CI_ARCHITECTURE_BLENDMASK, RESNET (8, 16, 4, "")
-        "\"fpn\":{\"out_channels\":32,\"top_levels\":1},"
-        "\"fcos\":{\"norm\":\"gn\",\"num_share_convs\":3,\"num_cls_convs\":0,"
-        "\"num_box_convs\":0,\"use_scale\":false},"
-        "\"blendmask\":{\"basis_channels\":32,\"basis_num_convs\":2,"
-        "\"basis_norm\":\"bn\"}"},
-  {"boxinst_dcn_small", "boxinst_dcn_small/model_zip.pth",
-        CI_ARCHITECTURE_CONDINST, RESNET (8, 16, 4,
-            ",\"deform_on_per_stage\":[false,true,true,true],"
-            "\"deform_interval\":3") "\"fpn\":{\"out_channels\":32},"
-        "\"fcos\":{\"norm\":\"gn\"},"
-        MASK_BRANCH (",\"channels\":16,\"out_channels\":16")},
+  {"condinst_small_a", "condinst_small_a/model_zip.pth"},
+  {"condinst_small_a", "condinst_small_a/model_legacy.pth"},
+  {"condinst_small_a", "condinst_small_a/model_pkl.pkl"},
+  {"condinst_small_b", "condinst_small_b/model_zip.pth"},
+  {"condinst_small_b_topk", "condinst_small_b/model_zip.pth"},
+  {"condinst_bifpn_small", "condinst_bifpn_small/model_zip.pth"},
+  {"condinst_r50_full", NULL},
+  {"condinst_rt_dla34_full", NULL},
+  {"fcos_small", "fcos_small/model_zip.pth"},
+  {"fcos_rt_dla34_full", NULL},
+  {"blendmask_small", "blendmask_small/model_zip.pth"},
+  {"boxinst_dcn_small", "boxinst_dcn_small/model_zip.pth"},
 };
 
-/* The description of case @index, whose case.json is @root. */
-static gchar *
-describe (guint index, JsonObject * root)
-{
-  GString *out = g_string_new (NULL);
-
-  g_string_append_printf (out, "{\"architecture\":\"%s\",%s,"
-      "\"inference\":{\"inference_threshold\":%g,\"nms_threshold\":%g,"
-      "\"pre_nms_top_k\":%d,\"post_nms_top_k\":%d},\"classes\":[",
-      ci_architecture_name (cases[index].architecture), cases[index].network,
-      json_object_get_double_member (root, "score_thresh"),
-      json_object_get_double_member (root, "nms_thresh"),
-      (gint) json_object_get_int_member (root, "pre_nms_topk"),
-      (gint) json_object_get_int_member (root, "post_nms_topk"));
-  for (gint i = 0; i < 80; i++)
-    g_string_append_printf (out, "%s\"%d\"", i ? "," : "", i);
-  g_string_append (out, "]}");
-  return g_string_free (out, FALSE);
-}
-
-/* ---- models ------------------------------------------------------------- */
-
-static gboolean
-lookup_checkpoint (const CiWeights * weights, const gchar * name,
-    CiTensor * out)
-{
-  return ci_checkpoint_lookup (weights->user_data, name, out);
-}
-
-typedef struct
-{
-  const CiWeights *weights;
-  GPtrArray *names;
-  GArray *tensors;
-} Collect;
-
-static void
-collect_tensor (const gchar * name, gint n_dims, const gint64 * dims,
-    gpointer user_data)
-{
-  Collect *c = user_data;
-  CiTensor t;
-
-  fail_unless (c->weights->lookup (c->weights, name, &t), "no tensor %s",
-      name);
-  g_ptr_array_add (c->names, g_strdup (name));
-  g_array_append_val (c->tensors, t);
-}
-
-/* Loads @weights as the model file @path that describes itself by @json. */
+/* The model of case @index, configured by its @case_json; @path: a file to be
+ * made. */
 static CiModel *
-load_described (const CiWeights * weights, const gchar * json,
-    const gchar * path)
-{
-  const gchar *metadata[] = { "condinst", json, NULL };
-  Collect c = { weights, g_ptr_array_new_with_free_func (g_free),
-    g_array_new (FALSE, FALSE, sizeof (CiTensor))
-  };
-  g_autoptr (GError) error = NULL;
-  g_autoptr (CiConfig) config = ci_config_parse (json, "case", &error);
-  CiGraph *graph;
-  CiModel *model;
-
-  fail_unless (config != NULL, "%s", error ? error->message : "");
-  graph = ci_network_build (config, 100, TRUE, TRUE);
-  ci_graph_foreach_tensor (graph, collect_tensor, &c);
-  fail_unless (ci_safetensors_write (path,
-          (const gchar * const *) c.names->pdata, (CiTensor *) c.tensors->data,
-          c.tensors->len, metadata, &error), "%s", error ? error->message
-      : "");
-  model = ci_model_load (path, &error);
-  fail_unless (model != NULL, "%s", error ? error->message : "");
-  ci_graph_free (graph);
-  g_ptr_array_unref (c.names);
-  g_array_unref (c.tensors);
-  return model;
-}
-
-/* The model of case @index; @path: a file to be made. */
-static CiModel *
-load_case (guint index, JsonObject * root, const gchar * path)
+load_case (guint index, const gchar * case_json, const gchar * path)
 {
   g_autofree gchar *dir = g_strconcat (GOLDEN, cases[index].name, NULL);
-  g_autofree gchar *json = describe (index, root);
+  g_autofree gchar *file = g_strconcat (GOLDEN, cases[index].weights, NULL);
   g_autoptr (GError) error = NULL;
   CiModel *model;
 
-  if (cases[index].weights) {
-    g_autofree gchar *file = g_strconcat (GOLDEN, cases[index].weights, NULL);
-    g_autoptr (CiCheckpoint) checkpoint = ci_checkpoint_open (file, &error);
-    CiWeights weights = { lookup_checkpoint, checkpoint };
-
-    fail_unless (checkpoint != NULL, "%s", error ? error->message : "");
-    model = load_described (&weights, json, path);
-  } else {
+  if (!cases[index].weights) {
     CiWeights *weights = golden_weights_load (dir, &error);
 
-    fail_unless (weights != NULL, "%s", error ? error->message : "");
-    model = load_described (weights, json, path);
+    fail_unless (weights && golden_weights_write (weights, path, &error), "%s",
+        error ? error->message : "");
     golden_weights_free (weights);
   }
+  model = ci_model_load_full (cases[index].weights ? file : path, case_json,
+      NULL, &error);
+  fail_unless (model != NULL, "%s", error ? error->message : "");
   return model;
 }
 
@@ -241,14 +113,12 @@ GST_START_TEST (test_case)
   g_autoptr (JsonParser) parser = json_parser_new ();
   g_autoptr (GError) error = NULL;
   JsonArray *images;
-  JsonObject *root;
   CiModel *model;
 
-  GST_INFO ("%s", cases[__i__].name);
   fail_unless (json_parser_load_from_file (parser, json, &error));
-  root = json_node_get_object (json_parser_get_root (parser));
-  images = json_object_get_array_member (root, "images");
-  model = load_case (__i__, root, path);
+  images = json_object_get_array_member (json_node_get_object
+      (json_parser_get_root (parser)), "images");
+  model = load_case (__i__, json, path);
   for (guint i = 0; i < json_array_get_length (images); i++)
     run_image (dir, model, images, i, dump);
   ci_model_unref (model);
