@@ -1,0 +1,830 @@
+/*
+ * recognise.c: what network a checkpoint holds: from the tensors of every
+ * published model, and of the golden ones
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <gst/check/gstcheck.h>
+
+#include <string.h>
+
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+
+#include "models/coco.h"
+#include "models/config.h"
+#include "models/safetensors.h"
+#include "sparse.h"
+
+static gchar *dir;              /* made for each test */
+
+static void
+setup (void)
+{
+  dir = g_dir_make_tmp ("ci-XXXXXX", NULL);
+}
+
+static void
+teardown (void)
+{
+  GDir *entries = g_dir_open (dir, 0, NULL);
+  const gchar *name;
+
+  while ((name = g_dir_read_name (entries))) {
+    g_autofree gchar *path = g_build_filename (dir, name, NULL);
+
+    g_remove (path);
+  }
+  g_dir_close (entries);
+  g_rmdir (dir);
+  g_clear_pointer (&dir, g_free);
+}
+
+/* Loads with the settings SETTING|SETTING|.., "" for none. */
+static CiModel *
+load (const gchar * path, const gchar * config, const gchar * settings,
+    GError ** error)
+{
+  g_auto (GStrv) list = g_strsplit (settings, "|", -1);
+
+  return ci_model_load_full (path, config, (const gchar * const *) list,
+      error);
+}
+
+static CiModel *
+load_ok (const gchar * path, const gchar * config, const gchar * settings)
+{
+  GError *error = NULL;
+  CiModel *model = load (path, config, settings, &error);
+
+  fail_unless (model, "%s %s: %s", path, settings,
+      error ? error->message : "no error set");
+  return model;
+}
+
+static void
+check_bad (const gchar * path, const gchar * config, const gchar * settings,
+    CiError code, const gchar * wanted)
+{
+  g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
+  GError *error = NULL;
+
+  fail_if (load (path, config, settings, &error), "%s: accepted", settings);
+  fail_unless (error, "no error for %s", settings);
+  fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
+      "code %d: %s", error->code, error->message);
+  for (guint i = 0; parts[i]; i++)
+    fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
+        parts[i], error->message);
+  g_error_free (error);
+}
+
+static gchar *
+write_sparse (const Sparse * sparse, const gchar * name)
+{
+  gchar *path = g_build_filename (dir, name, NULL);
+
+  sparse_write (sparse, path);
+  return path;
+}
+
+/* A file with the tensors of the network of @json. */
+static gchar *
+write_network (const gchar * name, const gchar * json)
+{
+  g_autoptr (Sparse) sparse = sparse_new ();
+
+  sparse_add_network (sparse, json);
+  return write_sparse (sparse, name);
+}
+
+/* The names that @model is recognised as, separated by blanks. */
+static gchar *
+get_recognised (const CiModel * model)
+{
+  g_autofree gchar *json = ci_model_to_json (model);
+  g_autoptr (JsonNode) node = json_from_string (json, NULL);
+  JsonObject *object = json_node_get_object (node);
+  GString *out = g_string_new (NULL);
+  JsonArray *names;
+
+  fail_unless (json_object_has_member (object, "recognised"), "%s", json);
+  names = json_object_get_array_member (object, "recognised");
+  for (guint i = 0; i < json_array_get_length (names); i++)
+    g_string_append_printf (out, "%s%s", i ? " " : "",
+        json_array_get_string_element (names, i));
+  return g_string_free (out, FALSE);
+}
+
+/* Whether the description of @model is @json, but for name and classes. */
+static void
+check_description (const CiModel * model, const gchar * json)
+{
+  GError *error = NULL;
+  const CiConfig *config = ci_model_get_config (model);
+  g_autoptr (CiConfig) wanted = ci_config_parse (json, "test", &error);
+  g_autofree gchar *found_text = ci_config_to_json (config);
+  g_autofree gchar *wanted_text = NULL;
+
+  fail_unless (wanted, "%s", error ? error->message : "no error set");
+  g_free (wanted->name);
+  wanted->name = g_strdup (config->name);
+  g_strfreev (wanted->classes);
+  wanted->classes = g_strdupv (config->classes);
+  fail_unless_equals_int (wanted->n_classes, config->n_classes);
+  wanted_text = ci_config_to_json (wanted);
+  fail_unless_equals_string (found_text, wanted_text);
+}
+
+/* ---- published models -------------------------------------------------- */
+
+#define COCO ",\"classes\":[" CI_COCO_CLASSES "]}"
+#define BACKBONE(type, rest) \
+    ",\"backbone\":{\"type\":\"" type "\",\"norm\":\"bn\",\"depth\":" rest "}"
+#define R50 BACKBONE ("resnet", "50")
+#define R101 BACKBONE ("resnet", "101")
+#define DCNI3 ",\"deform_on_per_stage\":[false,true,true,true]," \
+    "\"deform_interval\":3"
+#define X101(groups, width, rest) \
+    BACKBONE ("resnet", "101,\"num_groups\":" groups "," \
+        "\"width_per_group\":" width ",\"stride_in_1x1\":false" rest)
+#define DCN_45 ",\"deform_on_per_stage\":[false,false,true,true]"
+#define X32_STD ",\"input\":{\"pixel_std\":[57.375,57.12,58.395]}"
+#define DLA BACKBONE ("dla", "34")
+#define BIFPN ",\"fpn\":{\"type\":\"bifpn\",\"out_channels\":160," \
+    "\"norm\":\"bn\"}"
+#define P6 ",\"fpn\":{\"top_levels\":1}," \
+    "\"input\":{\"min_size\":550,\"max_size\":916}"
+#define P5 ",\"fpn\":{\"top_levels\":0}," \
+    "\"input\":{\"min_size\":512,\"max_size\":736}"
+#define CONDINST(rest) "{\"architecture\":\"condinst\"," \
+    "\"fcos\":{\"norm\":\"gn\"},\"condinst\":{\"mask_branch\":" \
+    "{\"norm\":\"bn\"}}" rest COCO
+#define BOXINST(rest) "{\"architecture\":\"condinst\"," \
+    "\"fcos\":{\"norm\":\"gn\"},\"condinst\":{\"mask_branch\":" \
+    "{\"norm\":\"bn\",\"out_channels\":16}}" rest COCO
+#define FCOS(head, rest) "{\"architecture\":\"fcos\"," \
+    "\"fcos\":{\"thresh_with_ctr\":false," head "}" rest COCO
+#define BLENDMASK_OF(head, convs, rest) "{\"architecture\":\"blendmask\"," \
+    "\"fcos\":{\"use_scale\":false," head "},\"blendmask\":{" \
+    "\"basis_norm\":\"bn\",\"basis_num_convs\":" convs "}" rest
+#define BLENDMASK(head, convs, rest) BLENDMASK_OF (head, convs, rest) COCO
+#define GN "\"norm\":\"gn\""
+#define BN "\"norm\":\"bn\""
+#define SHARED(n) ",\"num_share_convs\":" n ",\"num_cls_convs\":0," \
+    "\"num_box_convs\":0"
+#define RT "FCOS-Detection/FCOS_RT/MS_"
+#define FD "FCOS-Detection/"
+
+/* SEMANTICS.md section 13, in our own words */
+static const struct
+{
+  const gchar *names, *json;
+} published[] = {
+  {"CondInst/MS_R_50_1x CondInst/MS_R_50_3x", CONDINST (R50)},
+  {"CondInst/MS_R_101_1x CondInst/MS_R_101_3x", CONDINST (R101)},
+  {"CondInst/MS_R_50_BiFPN_1x CondInst/MS_R_50_BiFPN_3x",
+        CONDINST (R50 BIFPN)},
+  {"CondInst/MS_R_101_BiFPN_3x", CONDINST (R101 BIFPN)},
+  {"BoxInst/MS_R_50_1x BoxInst/MS_R_50_3x", BOXINST (R50)},
+  {"BoxInst/MS_R_101_1x BoxInst/MS_R_101_3x", BOXINST (R101)},
+  {"BoxInst/MS_R_50_BiFPN_1x BoxInst/MS_R_50_BiFPN_3x", BOXINST (R50 BIFPN)},
+  {"BoxInst/MS_R_101_BiFPN_3x", BOXINST (R101 BIFPN)},
+  {"BoxInst/MS_R_101_BiFPN_dcni3_3x",
+        BOXINST (BACKBONE ("resnet", "101" DCNI3) BIFPN)},
+  {FD "R_50_1x " FD "R_50_1x_iou " FD "MS_R_50_2x " FD "MS_R_50_2x_iou",
+        FCOS (GN, R50)},
+  {FD "MS_R_101_2x " FD "MS_R_101_2x_iou", FCOS (GN, R101)},
+  {FD "MS_X_101_32x8d_2x " FD "MS_X_101_32x8d_2x_iou",
+        FCOS (GN, X101 ("32", "8", "") X32_STD)},
+  {FD "MS_X_101_64x4d_2x", FCOS (GN, X101 ("64", "4", ""))},
+  {FD "MS_X_101_32x8d_2x_dcnv2 " FD "MS_X_101_32x8d_2x_dcnv2_iou",
+        FCOS (GN ",\"use_deformable\":true",
+            X101 ("32", "8", DCN_45) X32_STD)},
+  {FD "MS_X_101_64x4d_2x_dcnv2", FCOS (GN ",\"use_deformable\":true",
+            X101 ("64", "4", DCN_45))},
+  {RT "DLA_34_4x_syncbn", FCOS (GN, DLA P5)},
+  {RT "DLA_34_4x_syncbn_bn_head", FCOS (BN, DLA P5)},
+  {RT "DLA_34_4x_syncbn_shared_towers", FCOS (GN SHARED ("4"), DLA P5)},
+  {RT "DLA_34_4x_syncbn_shared_towers_bn_head",
+        FCOS (BN SHARED ("4"), DLA P5)},
+  {RT "R_50_4x_syncbn", FCOS (GN, R50 P5)},
+  {RT "R_50_4x_syncbn_bn_head", FCOS (BN, R50 P5)},
+  {FD "vovnet/MS_V_39_3x", FCOS (GN, BACKBONE ("vovnet", "39"))},
+  {FD "vovnet/MS_V_57_3x", FCOS (GN, BACKBONE ("vovnet", "57"))},
+  {FD "vovnet/MS_V_99_3x", FCOS (GN, BACKBONE ("vovnet", "99"))},
+  {"BlendMask/R_50_1x BlendMask/R_50_3x", BLENDMASK (GN, "3", R50)},
+  {"BlendMask/R_101_3x", BLENDMASK (GN, "3", R101)},
+  {"BlendMask/R_101_dcni3_5x",
+        BLENDMASK (GN, "3", BACKBONE ("resnet", "101" DCNI3))},
+  {"BlendMask/550_R_50_1x BlendMask/550_R_50_3x",
+        BLENDMASK (GN SHARED ("3"), "2", R50 P6)},
+  {"BlendMask/550_R_50_dcni3_5x", BLENDMASK (GN SHARED ("3"), "2",
+            BACKBONE ("resnet", "50" DCNI3) P6)},
+  {"BlendMask/RT_R_50_4x_syncbn_shtw",
+        BLENDMASK (GN SHARED ("3"), "2", R50 P5)},
+  {"BlendMask/RT_R_50_4x_bn-head_syncbn_shtw",
+        BLENDMASK (BN SHARED ("3"), "2", R50 P5)},
+  {"BlendMask/DLA_34_syncbn_4x", BLENDMASK (GN, "3", DLA P5)},
+  {"BlendMask/Person/R_50_1x", BLENDMASK_OF (GN, "3", R50)
+        ",\"classes\":[\"person\"]}"},
+};
+
+GST_START_TEST (test_published)
+{
+  g_autofree gchar *path = write_network ("model_final.pth",
+      published[__i__].json);
+  g_autoptr (CiModel) model = load_ok (path, NULL, "");
+  g_autofree gchar *names = get_recognised (model);
+  g_auto (GStrv) list = g_strsplit (published[__i__].names, " ", -1);
+
+  fail_unless_equals_string (names, published[__i__].names);
+  check_description (model, published[__i__].json);
+  fail_unless_equals_string (ci_model_get_class_name (model, 0), "person");
+  fail_unless_equals_string (ci_model_get_name (model),
+      list[1] ? "model_final" : list[0]);
+
+  /* the published configuration of that name agrees, those of others do not */
+  for (guint i = 0; i < G_N_ELEMENTS (published); i++) {
+    g_auto (GStrv) others = g_strsplit (published[i].names, " ", -1);
+
+    if (i == (guint) __i__) {
+      g_autoptr (CiModel) again = load_ok (path, others[0], "");
+
+      check_description (again, published[i].json);
+    } else if (!g_str_equal (others[0], "BlendMask/Person/R_50_1x")
+        && !g_str_equal (list[0], "BlendMask/Person/R_50_1x")) {
+      check_bad (path, others[0], "", CI_ERROR_BAD_FORMAT, "MODEL.|tensors");
+    }
+  }
+}
+
+GST_END_TEST;
+
+/* The name of the file picks one of those with the same tensors; a semantic
+ * head tells others apart. */
+GST_START_TEST (test_file_names)
+{
+  static const gint64 dims[] = { 80, 128, 1, 1 };
+  static const struct
+  {
+    const gchar *file, *names;
+    gint row;
+    gboolean semantic;
+  } cases[] = {
+    {"CondInst_MS_R_50_3x.pth", "CondInst/MS_R_50_3x", 0, FALSE},
+    {"condinst-ms-r50-1x.pth", "CondInst/MS_R_50_1x", 0, FALSE},
+    {"CondInst_MS_R_50_3x_sem.pth", "CondInst/MS_R_50_3x_sem", 0, TRUE},
+    {"x.pth", "CondInst/MS_R_101_3x_sem", 1, TRUE},
+    {"CondInst_R_101_BiFPN_3x_sem.pth", "CondInst/MS_R_101_BiFPN_3x_sem", 3,
+        TRUE},
+    {"FCOS_R_50_1x.pth", FD "R_50_1x", 9, FALSE},
+    {"FCOS_MS_R_50_2x_iou.pth", FD "MS_R_50_2x_iou", 9, FALSE},
+    {"FCOS_MS_X_101_32x8d_2x_dcnv2_iou.pth",
+          FD "MS_X_101_32x8d_2x_dcnv2_iou", 13, FALSE},
+    /* a name that the tensors contradict counts for nothing */
+    {"CondInst_MS_R_101_3x.pth", "CondInst/MS_R_50_1x CondInst/MS_R_50_3x", 0,
+        FALSE},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Sparse) sparse = sparse_new ();
+    g_autoptr (CiModel) model = NULL;
+    g_autofree gchar *path = NULL;
+    g_autofree gchar *names = NULL;
+
+    sparse_add_network (sparse, published[cases[i].row].json);
+    if (cases[i].semantic)
+      sparse_add (sparse, "mask_branch.logits.weight", CI_DTYPE_F32, 4, dims,
+          NULL);
+    path = write_sparse (sparse, cases[i].file);
+    model = load_ok (path, NULL, "");
+    names = get_recognised (model);
+    fail_unless_equals_string (names, cases[i].names);
+  }
+}
+
+GST_END_TEST;
+
+/* ---- others ------------------------------------------------------------ */
+
+#define THREE ",\"classes\":[\"a\",\"b\",\"c\"]}"
+#define NARROW_R50(rest) BACKBONE ("resnet", "50,\"stem_out_channels\":8," \
+    "\"res2_out_channels\":16,\"width_per_group\":4" rest)
+#define NARROW_FPN ",\"fpn\":{\"out_channels\":32}"
+#define NARROW_CONDINST(head) "{\"architecture\":\"condinst\"" \
+    NARROW_R50 ("") NARROW_FPN ",\"fcos\":{" GN ",\"num_cls_convs\":2," \
+    "\"num_box_convs\":3},\"condinst\":{\"mask_branch\":{\"channels\":16," \
+    "\"num_convs\":1,\"norm\":\"bn\"}," head "\"mask_out_stride\":4}" THREE
+
+/* Parts that were never published together, other sizes, other classes. */
+GST_START_TEST (test_unpublished)
+{
+  static const struct
+  {
+    const gchar *json, *names;
+  } cases[] = {
+    {NARROW_CONDINST (""), "CondInst/MS_R_50_1x (other sizes) "
+          "CondInst/MS_R_50_3x (other sizes)"},
+    {"{\"architecture\":\"condinst\"" DLA P5 ",\"fcos\":{" GN SHARED ("4")
+          "},\"condinst\":{\"mask_branch\":{\"norm\":\"bn\"}}" THREE, ""},
+    {"{\"architecture\":\"condinst\"" BACKBONE ("resnet", "18")
+          ",\"fcos\":{" GN "},\"condinst\":{\"mask_branch\":{\"norm\":\"gn\"}}"
+          THREE, ""},
+    {"{\"architecture\":\"fcos\",\"backbone\":{\"type\":\"mobilenet_v2\","
+          "\"norm\":\"bn\",\"width_mult\":0.5},\"fpn\":{\"norm\":\"bn\"},"
+          "\"fcos\":{" GN ",\"thresh_with_ctr\":false,"
+          "\"prediction_kernel\":1}" THREE, ""},
+    {"{\"architecture\":\"blendmask\"" BACKBONE ("resnet", "34") P5
+          ",\"fcos\":{" BN ",\"use_scale\":false},\"blendmask\":{"
+          "\"num_bases\":3,\"attention_size\":7,\"basis_channels\":24,"
+          "\"basis_num_convs\":0,\"basis_norm\":\"none\"}" THREE, ""},
+    {"{\"architecture\":\"blendmask\"" BACKBONE ("vovnet", "19")
+          ",\"fcos\":{" GN "},\"blendmask\":{}" THREE, ""},
+    {"{\"architecture\":\"condinst\"" BACKBONE ("resnet", "50,"
+            "\"deform_on_per_stage\":[false,false,false,true],"
+            "\"deform_interval\":2") ",\"fpn\":{\"type\":\"bifpn\","
+          "\"out_channels\":64,\"top_levels\":0,\"num_repeats\":3},"
+          "\"input\":{\"min_size\":512,\"max_size\":736},"
+          "\"fcos\":{" GN "},\"condinst\":{\"mask_branch\":{\"norm\":\"bn\"}}"
+          THREE, ""},
+    /* towers as in condinst-light */
+    {"{\"architecture\":\"condinst\",\"backbone\":{\"type\":\"mobilenet_v2\"}"
+          ",\"fpn\":{\"out_channels\":96,\"output_convs\":false},"
+          "\"fcos\":{\"num_cls_convs\":2,\"num_box_convs\":2},"
+          "\"condinst\":{\"mask_branch\":{\"channels\":64,\"num_convs\":2}}"
+          THREE, ""},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree gchar *path = write_network ("m.pth", cases[i].json);
+    g_autoptr (CiModel) model = load_ok (path, NULL, "");
+    g_autofree gchar *names = get_recognised (model);
+
+    fail_unless_equals_string (names, cases[i].names);
+    check_description (model, cases[i].json);
+    fail_unless_equals_string (ci_model_get_name (model), "m");
+    fail_unless_equals_string (ci_model_get_class_name (model, 2), "class 2");
+  }
+}
+
+GST_END_TEST;
+
+/* What tensors hold beside shapes. */
+GST_START_TEST (test_stored_values)
+{
+  static const gint64 three[] = { 3, 1, 1 }, five[] = { 5 };
+  static const gint64 sizes[] = { 32, 64, 128, 256, 512 };
+  static const gfloat mean[] = { 1, 2, 3 };
+  static const gdouble std[] = { 4, 5, 6.5 };
+  g_autoptr (Sparse) sparse = sparse_new ();
+  g_autoptr (CiModel) model = NULL;
+  g_autofree gchar *path = NULL;
+  const CiConfig *config;
+
+  sparse_add_network (sparse, NARROW_CONDINST (""));
+  sparse_add (sparse, "pixel_mean", CI_DTYPE_F32, 3, three, mean);
+  sparse_add (sparse, "pixel_std", CI_DTYPE_F64, 3, three, std);
+  sparse_add (sparse, "mask_head.sizes_of_interest", CI_DTYPE_I64, 1, five,
+      sizes);
+  path = write_sparse (sparse, "m.pth");
+  model = load_ok (path, NULL, "");
+  config = ci_model_get_config (model);
+  for (gint i = 0; i < 3; i++) {
+    fail_unless (config->input.pixel_mean[i] == mean[i]);
+    fail_unless (config->input.pixel_std[i] == (gfloat) std[i]);
+  }
+  for (gint i = 0; i < 5; i++)
+    fail_unless (config->fcos.sizes_of_interest[i] == sizes[i]);
+  check_bad (path, NULL, "MODEL.PIXEL_MEAN=[1,2,4]", CI_ERROR_BAD_FORMAT,
+      "MODEL.PIXEL_MEAN|[1,2,4]|1, 2, 3");
+  check_bad (path, NULL, "MODEL.FCOS.SIZES_OF_INTEREST=(64,128,256,512)",
+      CI_ERROR_BAD_FORMAT, "SIZES_OF_INTEREST|32 for P3");
+}
+
+GST_END_TEST;
+
+/* The number of parameters fits several dynamic heads. */
+GST_START_TEST (test_ambiguous_head)
+{
+  g_autofree gchar *path = write_network ("m.pth",
+      NARROW_CONDINST ("\"mask_head\":{\"channels\":4,\"num_layers\":2},"));
+  g_autofree gchar *given = write_network ("given.pth", NARROW_CONDINST
+      ("\"mask_head\":{\"channels\":6,\"rel_coords\":false},"));
+  g_autoptr (CiModel) model = NULL;
+  g_autoptr (CiModel) other = NULL;
+  g_autoptr (CiModel) third = NULL;
+
+  check_bad (path, NULL, "", CI_ERROR_BAD_FORMAT, "m.pth: the 49 channels|"
+      "2 layers of 4 channels|3 layers of 3 channels|"
+      "MODEL.CONDINST.MASK_HEAD.CHANNELS");
+  model = load_ok (path, NULL, "MODEL.CONDINST.MASK_HEAD.NUM_LAYERS=2");
+  fail_unless_equals_int (ci_model_get_config (model)->condinst.head_channels,
+      4);
+  other = load_ok (path, NULL, "MODEL.CONDINST.MASK_HEAD.CHANNELS=3");
+  fail_unless_equals_int (ci_model_get_config (other)->
+      condinst.head_num_layers, 3);
+  check_bad (path, NULL, "MODEL.CONDINST.MASK_HEAD.CHANNELS=7",
+      CI_ERROR_BAD_FORMAT, "49 channels|no dynamic head");
+  third = load_ok (given, NULL, "MODEL.CONDINST.MASK_HEAD.CHANNELS=6|"
+      "MODEL.CONDINST.MASK_HEAD.NUM_LAYERS=3|"
+      "MODEL.CONDINST.MASK_HEAD.DISABLE_REL_COORDS=True");
+  fail_if (ci_model_get_config (third)->condinst.rel_coords);
+}
+
+GST_END_TEST;
+
+/* How pixels are scaled differs among grouped backbones. */
+GST_START_TEST (test_ambiguous_pixels)
+{
+  static const gint64 dims[] = { 3, 1, 1 };
+  static const gfloat values[] = { 1, 1, 1 };
+  g_autoptr (Sparse) sparse = sparse_new ();
+  g_autofree gchar *path = NULL;
+  g_autofree gchar *stored = NULL;
+  g_autoptr (CiModel) model = NULL;
+  g_autoptr (CiModel) other = NULL;
+
+  sparse_add_network (sparse, FCOS (GN, X101 ("32", "4", "")));
+  path = write_sparse (sparse, "m.pth");
+  check_bad (path, NULL, "", CI_ERROR_BAD_FORMAT,
+      "m.pth|MS_X_101_32x8d_2x (57.375, 57.12, 58.395)|"
+      "MS_X_101_64x4d_2x (1, 1, 1)|MODEL.PIXEL_STD");
+  model = load_ok (path, NULL, "MODEL.PIXEL_STD=[57.375, 57.12, 58.395]");
+  fail_unless (ci_model_get_config (model)->input.pixel_std[0] == 57.375f);
+  fail_if (ci_model_get_config (model)->backbone.stride_in_1x1);
+
+  sparse_add (sparse, "pixel_mean", CI_DTYPE_F32, 3, dims, values);
+  sparse_add (sparse, "pixel_std", CI_DTYPE_F32, 3, dims, values);
+  stored = write_sparse (sparse, "stored.pth");
+  other = load_ok (stored, NULL, "");
+  fail_unless (ci_model_get_config (other)->input.pixel_std[0] == 1);
+}
+
+GST_END_TEST;
+
+/* Tensors of networks that are none of the family. */
+GST_START_TEST (test_unknown_networks)
+{
+  static const gint64 wide[] = { 18, 4, 3, 3 }, head[] = { 32, 32, 3, 3 };
+  static const gint64 one[] = { 8 };
+  static const struct
+  {
+    const gchar *remove, *add;
+    const gint64 *dims;
+    gint n_dims;
+    const gchar *wanted;
+  } cases[] = {
+    {"proposal_generator.fcos_head.cls_logits.weight", NULL, NULL, 0,
+        "FCOS family|cls_logits.weight among its"},
+    {"backbone.bottom_up.stem.conv1.weight", NULL, NULL, 0,
+        "backbone|ResNet, MobileNetV2, DLA and VoVNet"},
+    {"backbone.bottom_up.res4.5.conv1.weight", NULL, NULL, 0,
+        "3, 4, 5 and 3 bottleneck blocks"},
+    {"backbone.fpn_lateral3.weight", NULL, NULL, 0, "neither FPN nor BiFPN"},
+    {NULL, "backbone.fpn_lateral2.weight", head, 4, "begins at P2"},
+    {NULL, "backbone.bottom_up.res3.1.conv2_offset.weight", wide, 4,
+        "res3.1 has 18 offset channels"},
+    {"mask_branch.tower.1.weight", NULL, NULL, 0, "mask_branch.tower.1"},
+    {"proposal_generator.fcos_head.scales.4.scale", NULL, NULL, 0,
+        "scales for 4 levels|5"},
+    {NULL, "proposal_generator.fcos_head.cls_tower.1.running_mean", one, 1,
+        "one batch norm for all levels"},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Sparse) sparse = sparse_new ();
+    g_autofree gchar *path = NULL;
+
+    sparse_add_network (sparse, NARROW_CONDINST (""));
+    if (cases[i].remove)
+      sparse_remove (sparse, cases[i].remove);
+    if (cases[i].add)
+      sparse_add (sparse, cases[i].add, CI_DTYPE_F32, cases[i].n_dims,
+          cases[i].dims, NULL);
+    path = write_sparse (sparse, "m.pth");
+    check_bad (path, NULL, "", CI_ERROR_UNSUPPORTED, cases[i].wanted);
+  }
+}
+
+GST_END_TEST;
+
+/* Deformable blocks that no interval explains; tensors of absurd shapes. */
+GST_START_TEST (test_odd_shapes)
+{
+  static const gint64 offsets[] = { 27, 4, 3, 3 };
+  static const gint64 huge[] = { G_GINT64_CONSTANT (5000000000), 0, 3, 3 };
+  static const gint64 flat[] = { 32 }, none[] = { 0, 32, 3, 3 };
+  static const struct
+  {
+    const gchar *name;
+    const gint64 *dims;
+    gint n_dims;
+    CiError code;
+    const gchar *wanted;
+  } cases[] = {
+    {"backbone.bottom_up.res4.1.conv2_offset.weight", offsets, 4,
+        CI_ERROR_UNSUPPORTED, "follow no interval"},
+    {"proposal_generator.fcos_head.cls_logits.weight", huge, 4,
+        CI_ERROR_BAD_FORMAT, "expected cls_logits of 1 to 10000 classes"},
+    {"proposal_generator.fcos_head.cls_logits.weight", none, 4,
+        CI_ERROR_BAD_FORMAT, "classes, found 0"},
+    {"backbone.fpn_lateral3.weight", huge, 4, CI_ERROR_BAD_FORMAT,
+        "fpn.out_channels"},
+    {"backbone.bottom_up.res2.0.conv2.weight", huge, 4,
+        CI_ERROR_MISSING_TENSOR, "res2.0.conv2.weight"},
+    {"backbone.bottom_up.stem.conv1.weight", flat, 1,
+        CI_ERROR_MISSING_TENSOR, "stem.conv1.weight"},
+    {"controller.weight", none, 4, CI_ERROR_BAD_FORMAT, "the 0 channels"},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Sparse) sparse = sparse_new ();
+    g_autofree gchar *path = NULL;
+
+    sparse_add_network (sparse, NARROW_CONDINST (""));
+    sparse_add (sparse, cases[i].name, CI_DTYPE_F32, cases[i].n_dims,
+        cases[i].dims, NULL);
+    path = write_sparse (sparse, "m.pth");
+    check_bad (path, NULL, "", cases[i].code, cases[i].wanted);
+  }
+}
+
+GST_END_TEST;
+
+/* ---- unknown tensors, saving ------------------------------------------- */
+
+static void
+count_info (const gchar * domain, GLogLevelFlags level, const gchar * message,
+    gpointer user_data)
+{
+  g_ptr_array_add (user_data, g_strdup (message));
+}
+
+GST_START_TEST (test_unknown_tensors)
+{
+  static const gint64 dims[] = { 1 };
+  static const gchar *const names[] = { "a.x", "b.x", "c.x", "d.x" };
+  g_autoptr (GPtrArray) lines = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (Sparse) sparse = sparse_new ();
+  g_autofree gchar *path = NULL;
+  g_autoptr (CiModel) model = NULL;
+  guint handler;
+
+  sparse_add_network (sparse, NARROW_CONDINST (""));
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
+    sparse_add (sparse, names[i], CI_DTYPE_F32, 1, dims, NULL);
+  path = write_sparse (sparse, "m.pth");
+  handler = g_log_set_handler (NULL, G_LOG_LEVEL_INFO, count_info, lines);
+  model = load_ok (path, NULL, "");
+  g_log_remove_handler (NULL, handler);
+  fail_unless_equals_int (lines->len, 1);
+  fail_unless (strstr (g_ptr_array_index (lines, 0),
+          "m.pth: 4 tensors are not needed: a.x, b.x, c.x, ..."), "%s",
+      (gchar *) g_ptr_array_index (lines, 0));
+}
+
+GST_END_TEST;
+
+/* What is saved describes itself, with what the configuration said. */
+GST_START_TEST (test_save)
+{
+  g_autofree gchar *path = write_network ("m.pth", NARROW_CONDINST (""));
+  g_autofree gchar *saved = g_build_filename (dir, "s.safetensors", NULL);
+  g_autofree gchar *half = g_build_filename (dir, "h.safetensors", NULL);
+  g_autoptr (CiModel) model = load_ok (path, NULL, "MODEL.FCOS.NMS_TH=0.25|"
+      "INPUT.MIN_SIZE_TEST=321|thing_classes=[dog, cat, cow]");
+  g_autofree gchar *json = ci_config_to_json (ci_model_get_config (model));
+  const CiWeights *weights;
+  CiTensor tensor;
+
+  for (gint i = 0; i < 2; i++) {
+    GError *error = NULL;
+    g_autoptr (CiModel) again = NULL;
+
+    fail_unless (ci_model_save (model, i ? half : saved, i, &error), "%s",
+        error ? error->message : "");
+    again = load_ok (i ? half : saved, NULL, "");
+    {
+      g_autofree gchar *text = ci_config_to_json (ci_model_get_config (again));
+
+      fail_unless_equals_string (text, json);
+    }
+    fail_unless_equals_string (ci_model_get_class_name (again, 1), "cat");
+    weights = ci_model_get_weights (again);
+    fail_unless (weights->lookup (weights, "controller.weight", &tensor));
+    fail_unless (tensor.dtype == (i ? CI_DTYPE_F16 : CI_DTYPE_F32));
+    fail_unless (weights->lookup (weights, "controller.bias", &tensor));
+    fail_unless (tensor.dtype == CI_DTYPE_F32);
+  }
+}
+
+GST_END_TEST;
+
+/* Values of --half: the nearest ones; what does not fit stays as it is. */
+GST_START_TEST (test_save_half)
+{
+  static const struct
+  {
+    gfloat value;
+    guint16 half;
+  } values[] = {
+    {0, 0}, {1, 0x3c00}, {-2, 0xc000}, {65504, 0x7bff}, {0.1f, 0x2e66},
+    {1.00048828125f, 0x3c00},   /* a tie: to even */
+    {1.00146484375f, 0x3c02}, {5.9604645e-8f, 1}, {2.9802322e-8f, 0},
+    {2.98023259e-8f, 1}, {6.097555e-5f, 0x3ff}, {6.1035156e-5f, 0x400},
+    {-1e-30f, 0x8000}, {65519, 0x7bff},
+  };
+  static const gint64 dims[] = { 4, 32, 3, 3 };
+  g_autofree gfloat *data = g_new0 (gfloat, 4 * 32 * 9);
+  g_autofree gchar *saved = g_build_filename (dir, "h.safetensors", NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (values); i++)
+    data[i] = values[i].value;
+  for (gint pass = 0; pass < 2; pass++) {
+    g_autoptr (Sparse) sparse = sparse_new ();
+    g_autofree gchar *path = NULL;
+    g_autoptr (CiModel) model = NULL;
+    g_autoptr (CiSafetensors) file = NULL;
+    CiTensor t;
+
+    if (pass == 1)
+      data[20] = 65520;         /* would be infinite */
+    sparse_add_network (sparse, NARROW_CONDINST (""));
+    sparse_add (sparse, "proposal_generator.fcos_head.bbox_pred.weight",
+        CI_DTYPE_F32, 4, dims, data);
+    path = write_sparse (sparse, "m.pth");
+    model = load_ok (path, NULL, "");
+    fail_unless (ci_model_save (model, saved, TRUE, NULL));
+    file = ci_safetensors_open (saved, NULL);
+    fail_unless (ci_safetensors_lookup (file,
+            "proposal_generator.fcos_head.bbox_pred.weight", &t));
+    fail_unless (t.dtype == (pass ? CI_DTYPE_F32 : CI_DTYPE_F16));
+    for (guint i = 0; pass == 0 && i < G_N_ELEMENTS (values); i++)
+      fail_unless (((const guint16 *) t.data)[i] == values[i].half,
+          "%.9g gave 0x%x", values[i].value, ((const guint16 *) t.data)[i]);
+  }
+}
+
+GST_END_TEST;
+
+/* ---- golden files ------------------------------------------------------ */
+
+static const struct
+{
+  const gchar *folder, *file, *config, *names;
+} golden[] = {
+  {"condinst_small_a", "model_zip.pth", "condinst_small_a",
+      "CondInst/MS_R_50_1x (other sizes) CondInst/MS_R_50_3x (other sizes)"},
+  {"condinst_small_a", "model_legacy.pth", "condinst_small_a",
+      "CondInst/MS_R_50_1x (other sizes) CondInst/MS_R_50_3x (other sizes)"},
+  {"condinst_small_a", "model_pkl.pkl", "condinst_small_a",
+      "CondInst/MS_R_50_1x (other sizes) CondInst/MS_R_50_3x (other sizes)"},
+  {"condinst_small_b", "model_zip.pth", "condinst_small_b",
+      "CondInst/MS_R_50_3x_sem (other sizes)"},
+  {"condinst_small_b", "model_zip.pth", "condinst_small_b_topk",
+      "CondInst/MS_R_50_3x_sem (other sizes)"},
+  {"condinst_bifpn_small", "model_zip.pth", "condinst_bifpn_small",
+      "CondInst/MS_R_50_BiFPN_3x_sem (other sizes)"},
+  {"fcos_small", "model_zip.pth", "fcos_small",
+      FD "R_50_1x (other sizes) " FD "R_50_1x_iou (other sizes) "
+      FD "MS_R_50_2x (other sizes) " FD "MS_R_50_2x_iou (other sizes)"},
+  {"blendmask_small", "model_zip.pth", "blendmask_small",
+      "BlendMask/550_R_50_1x (other sizes) "
+      "BlendMask/550_R_50_3x (other sizes)"},
+  {"boxinst_dcn_small", "model_zip.pth", "boxinst_dcn_small", ""},
+  {"condinst_r50_full", "weights.json", "condinst_r50_full",
+      "CondInst/MS_R_50_1x CondInst/MS_R_50_3x"},
+  {"condinst_rt_dla34_full", "weights.json", "condinst_rt_dla34_full", ""},
+  {"fcos_rt_dla34_full", "weights.json", "fcos_rt_dla34_full",
+      RT "DLA_34_4x_syncbn_shared_towers_bn_head"},
+};
+
+/* Names and shapes of a list of generated weights; the few values that
+ * recognition looks at. */
+static gchar *
+write_listed (const gchar * folder)
+{
+  g_autofree gchar *list = g_build_filename (folder, "weights.json", NULL);
+  g_autofree gchar *values = g_build_filename (folder,
+      "weights_explicit.safetensors", NULL);
+  g_autoptr (CiSafetensors) explicit = ci_safetensors_open (values, NULL);
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  g_autoptr (Sparse) sparse = sparse_new ();
+  JsonObjectIter iter;
+  const gchar *name;
+  JsonNode *node;
+
+  fail_unless (json_parser_load_from_file (parser, list, NULL));
+  json_object_iter_init (&iter, json_object_get_object_member
+      (json_node_get_object (json_parser_get_root (parser)), "tensors"));
+  while (json_object_iter_next (&iter, &name, &node)) {
+    JsonObject *object = json_node_get_object (node);
+    JsonArray *shape = json_object_get_array_member (object, "shape");
+    gint64 dims[CI_MAX_DIMS];
+    gint n_dims = json_array_get_length (shape);
+    CiTensor t = { CI_DTYPE_F32 };
+
+    for (gint i = 0; i < n_dims; i++)
+      dims[i] = json_array_get_int_element (shape, i);
+    ci_safetensors_lookup (explicit, name, &t);
+    sparse_add (sparse, name, t.dtype, n_dims, dims, t.data);
+  }
+  return write_sparse (sparse, "model_final.pth");
+}
+
+static gdouble
+get_number (JsonObject * object, const gchar * key)
+{
+  fail_unless (json_object_has_member (object, key), "%s", key);
+  return json_object_get_double_member (object, key);
+}
+
+/* With the case's own configuration, whose keys must all agree with the
+ * tensors, and without it, where only tensors speak. */
+GST_START_TEST (test_golden)
+{
+  g_autofree gchar *folder = g_build_filename (SHARED_DIR, "golden",
+      golden[__i__].folder, NULL);
+  g_autofree gchar *config = g_build_filename (SHARED_DIR, "golden",
+      golden[__i__].config, "case.json", NULL);
+  g_autofree gchar *path = NULL;
+  g_autofree gchar *names = NULL;
+  g_autoptr (CiModel) model = NULL;
+  g_autoptr (CiModel) alone = NULL;
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  const CiConfig *found, *told;
+  JsonObject *root, *image;
+
+  if (!g_file_test (config, G_FILE_TEST_EXISTS)) {
+    g_print ("skipped: there is no %s\n", config);
+    return;
+  }
+  path = g_str_equal (golden[__i__].file, "weights.json") ?
+      write_listed (folder) :
+      g_build_filename (folder, golden[__i__].file, NULL);
+  model = load_ok (path, config, "");
+  alone = load_ok (path, NULL, "");
+  names = get_recognised (alone);
+  fail_unless_equals_string (names, golden[__i__].names);
+  found = ci_model_get_config (model);
+  told = ci_model_get_config (alone);
+
+  fail_unless (json_parser_load_from_file (parser, config, NULL));
+  root = json_node_get_object (json_parser_get_root (parser));
+  image = json_array_get_object_element (json_object_get_array_member (root,
+          "images"), 0);
+  fail_unless_equals_int (found->input.min_size, get_number (image,
+          "min_size_test"));
+  fail_unless_equals_int (found->input.max_size, get_number (image,
+          "max_size_test"));
+  fail_unless (found->inference.inference_threshold
+      == (gfloat) get_number (root, "score_thresh"));
+  fail_unless (found->inference.nms_threshold == get_number (root,
+          "nms_thresh"));
+  fail_unless_equals_int (found->inference.pre_nms_top_k, get_number (root,
+          "pre_nms_topk"));
+  fail_unless_equals_int (found->inference.post_nms_top_k, get_number (root,
+          "post_nms_topk"));
+  fail_unless (found->fcos.thresh_with_ctr
+      == json_object_get_boolean_member (root, "thresh_with_ctr"));
+
+  /* all but the thresholds and sizes of the case is known without it */
+  fail_unless (told->fcos.thresh_with_ctr == found->fcos.thresh_with_ctr);
+  fail_unless (memcmp (&told->backbone, &found->backbone,
+          sizeof told->backbone) == 0);
+  fail_unless (memcmp (&told->fpn, &found->fpn, sizeof told->fpn) == 0);
+  fail_unless (memcmp (&told->fcos, &found->fcos, sizeof told->fcos) == 0);
+  fail_unless (memcmp (told->input.pixel_std, found->input.pixel_std,
+          sizeof told->input.pixel_std) == 0);
+  fail_unless (memcmp (told->input.pixel_mean, found->input.pixel_mean,
+          sizeof told->input.pixel_mean) == 0);
+}
+
+GST_END_TEST;
+
+static Suite *
+recognise_suite (void)
+{
+  Suite *s = suite_create ("recognise");
+  TCase *tc = tcase_create ("general");
+
+  suite_add_tcase (s, tc);
+  tcase_add_checked_fixture (tc, setup, teardown);
+  tcase_set_timeout (tc, 60);
+  tcase_add_loop_test (tc, test_published, 0, G_N_ELEMENTS (published));
+  tcase_add_test (tc, test_file_names);
+  tcase_add_test (tc, test_unpublished);
+  tcase_add_test (tc, test_stored_values);
+  tcase_add_test (tc, test_ambiguous_head);
+  tcase_add_test (tc, test_ambiguous_pixels);
+  tcase_add_test (tc, test_unknown_networks);
+  tcase_add_test (tc, test_odd_shapes);
+  tcase_add_test (tc, test_unknown_tensors);
+  tcase_add_test (tc, test_save);
+  tcase_add_test (tc, test_save_half);
+  tcase_add_loop_test (tc, test_golden, 0, G_N_ELEMENTS (golden));
+  return s;
+}
+
+GST_CHECK_MAIN (recognise);
