@@ -19,15 +19,23 @@
 
 #define PREFIX "module."
 #define FROZEN_BN_EPS 1e-5
+/* {"version": 2}, and perhaps a little more */
+#define MAX_MODULE_ITEMS 64
 
 struct _CiCheckpoint
 {
   CiCheckpointFormat format;
   GMappedFile *map;             /* NULL if nothing shows it */
   CiSafetensors *safetensors;   /* or these: */
-  GPtrArray *tensors;           /* CiNamedTensor, sorted by name */
+  GPtrArray *tensors;           /* Item, sorted by name */
   GPtrArray *names;             /* NULL-terminated */
 };
+
+typedef struct
+{
+  CiNamedTensor tensor;         /* first: it begins with the name */
+  const CiObject *object;       /* lives while the file is read */
+} Item;
 
 const gchar *
 ci_checkpoint_format_name (CiCheckpointFormat format)
@@ -170,9 +178,10 @@ set_shape (CiNamedTensor * tensor, const CiObject * sizes, GError ** error)
 /* The pickle has checked that a tensor fits into its storage; the storage must
  * be what the pickle says. */
 static gboolean
-show_torch (Reader * reader, CiNamedTensor * tensor, const CiObject * object,
-    GError ** error)
+show_torch (Reader * reader, Item * item, gboolean copy, GError ** error)
 {
+  CiNamedTensor *tensor = &item->tensor;
+  const CiObject *object = item->object;
   const CiObject *described = object->u.tensor.storage;
   const CiObject *view = described->u.storage.view;
   g_autofree gchar *key = ci_object_dup_name (described->u.storage.key);
@@ -201,7 +210,8 @@ show_torch (Reader * reader, CiNamedTensor * tensor, const CiObject * object,
         storage->size);
     return FALSE;
   }
-  source.copy = reader->checkpoint->format == CI_CHECKPOINT_TORCH_LEGACY;
+  source.copy = copy
+      || reader->checkpoint->format == CI_CHECKPOINT_TORCH_LEGACY;
   source.data = storage->data;
   for (gint i = 0; i < MIN (tensor->n_dims, CI_MAX_DIMS); i++)
     strides[i] = object->u.tensor.strides->u.list.items[i]->u.integer;
@@ -213,15 +223,16 @@ show_torch (Reader * reader, CiNamedTensor * tensor, const CiObject * object,
   }
   if (!show (reader, tensor, &source, error))
     return FALSE;
-  if (source.copy)
+  if (reader->checkpoint->format == CI_CHECKPOINT_TORCH_LEGACY)
     release_pages (reader, storage->data, storage->size);
   return TRUE;
 }
 
 static gboolean
-show_numpy (Reader * reader, CiNamedTensor * tensor, const CiObject * object,
-    GError ** error)
+show_numpy (Reader * reader, Item * item, GError ** error)
 {
+  CiNamedTensor *tensor = &item->tensor;
+  const CiObject *object = item->object;
   gint64 strides[CI_MAX_DIMS], step = 1;
   CiTensorSource source = { (const guint8 *) object->u.array.data->u.text.data,
     NULL, object->u.array.swap, TRUE
@@ -244,31 +255,42 @@ show_numpy (Reader * reader, CiNamedTensor * tensor, const CiObject * object,
   return TRUE;
 }
 
+/* ---- names ------------------------------------------------------------ */
+
 static void
-tensor_free (gpointer data)
+item_free (gpointer data)
 {
-  ci_named_tensor_clear (data);
-  g_free (data);
+  Item *item = data;
+
+  ci_named_tensor_clear (&item->tensor);
+  g_free (item);
 }
 
 static gboolean
-read_tensors (Reader * reader, const CiObject * dict, GError ** error)
+list_tensors (GPtrArray * tensors, const CiObject * dict, GError ** error)
 {
   for (guint i = 0; i < dict->u.list.n; i += 2) {
+    const CiObject *key = dict->u.list.items[i];
     const CiObject *object = dict->u.list.items[i + 1];
-    gchar *name = is_tensor (object) ?
-        ci_object_dup_name (dict->u.list.items[i]) : NULL;
-    CiNamedTensor *tensor;
+    gchar *name;
+    Item *item;
 
-    if (!name)
+    if (!is_tensor (object))
       continue;
-    tensor = g_new0 (CiNamedTensor, 1);
-    tensor->name = name;
-    g_ptr_array_add (reader->checkpoint->tensors, tensor);
-    if (object->kind == CI_OBJECT_TENSOR ?
-        !show_torch (reader, tensor, object, error) :
-        !show_numpy (reader, tensor, object, error))
+    name = ci_object_dup_name (key);
+    if (!name || tensors->len == CI_MAX_NAMES) {
+      g_free (name);
+      g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
+          "expected at most %d tensors with names in UTF-8 of at most %d bytes,"
+          " found %s as name of tensor %u", CI_MAX_NAMES, CI_MAX_NAME_BYTES,
+          key->kind == CI_OBJECT_STRING ? "another string" :
+          ci_object_kind_name (key->kind), tensors->len);
       return FALSE;
+    }
+    item = g_new0 (Item, 1);
+    item->tensor.name = name;
+    item->object = object;
+    g_ptr_array_add (tensors, item);
   }
   return TRUE;
 }
@@ -317,9 +339,11 @@ list_modules (const CiObject * dict)
 
   if (!metadata || metadata->kind != CI_OBJECT_DICT)
     return modules;
-  for (guint i = 0; i < metadata->u.list.n; i += 2) {
+  for (guint i = 0; i < metadata->u.list.n && modules->len < CI_MAX_NAMES;
+      i += 2) {
     const CiObject *local = metadata->u.list.items[i + 1];
-    const CiObject *version = local->kind == CI_OBJECT_DICT ?
+    const CiObject *version = local->kind == CI_OBJECT_DICT
+        && local->u.list.n <= MAX_MODULE_ITEMS ?
         ci_object_get (local, "version") : NULL;
     gchar *name = ci_object_dup_name (metadata->u.list.items[i]);
     Module *module;
@@ -337,13 +361,37 @@ list_modules (const CiObject * dict)
   return modules;
 }
 
+/* Whether the module that @tensor belongs to is a FrozenBN of before version
+ * 3, whose variance held eps already. A batch norm that is not frozen (its
+ * version is 2) counts its batches. */
+static gboolean
+is_old_variance (const CiNamedTensor * tensor, const GPtrArray * tensors,
+    const GPtrArray * modules, gboolean stripped)
+{
+  static const gchar suffix[] = ".running_var";
+  g_autofree gchar *name = NULL;
+  g_autofree gchar *count = NULL;
+  const Module *module;
+
+  if (modules->len == 0 || !g_str_has_suffix (tensor->name, suffix))
+    return FALSE;
+  name = g_strconcat (stripped ? PREFIX : "", tensor->name, NULL);
+  name[strlen (name) - strlen (suffix)] = 0;
+  module = ci_names_find (modules, name);
+  if (!module || module->version >= 3)
+    return FALSE;
+  count = g_strconcat (name + (stripped ? strlen (PREFIX) : 0),
+      ".num_batches_tracked", NULL);
+  return ci_names_find (tensors, count) == NULL;
+}
+
+/* As detectron2's FrozenBatchNorm2d._load_from_state_dict */
 static gboolean
 subtract_eps (CiNamedTensor * tensor, GError ** error)
 {
-  gsize size, n = tensor->n_elements;
+  gboolean wide = tensor->view.dtype == CI_DTYPE_F64;
 
-  if (!tensor->view.data || (tensor->view.dtype != CI_DTYPE_F32
-          && tensor->view.dtype != CI_DTYPE_F64)) {
+  if (!tensor->copy || (!wide && tensor->view.dtype != CI_DTYPE_F32)) {
     g_autofree gchar *shape = ci_named_tensor_describe (tensor);
 
     g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
@@ -351,47 +399,11 @@ subtract_eps (CiNamedTensor * tensor, GError ** error)
         tensor->name, shape);
     return FALSE;
   }
-  size = n * ci_dtype_size (tensor->view.dtype);
-  if (!tensor->copy) {
-    tensor->copy = g_malloc (MAX (size, 1));
-    memcpy (tensor->copy, tensor->view.data, size);
-    tensor->view.data = tensor->copy;
-  }
-  for (gsize i = 0; i < n; i++)
-    if (tensor->view.dtype == CI_DTYPE_F32)
-      ((gfloat *) tensor->copy)[i] -= (gfloat) FROZEN_BN_EPS;
-    else
+  for (guint64 i = 0; i < tensor->n_elements; i++)
+    if (wide)
       ((gdouble *) tensor->copy)[i] -= FROZEN_BN_EPS;
-  return TRUE;
-}
-
-/* detectron2's FrozenBatchNorm2d._load_from_state_dict: before version 3 the
- * variance held eps already. A batch norm that is not frozen (and whose version
- * is 2) counts its batches. */
-static gboolean
-upgrade_frozen_bn (GPtrArray * tensors, const CiObject * dict,
-    gboolean stripped, GError ** error)
-{
-  static const gchar suffix[] = ".running_var";
-  g_autoptr (GPtrArray) modules = list_modules (dict);
-
-  for (guint i = 0; modules->len && i < tensors->len; i++) {
-    CiNamedTensor *tensor = tensors->pdata[i];
-    g_autofree gchar *name = NULL;
-    g_autofree gchar *count = NULL;
-    const Module *module;
-
-    if (!g_str_has_suffix (tensor->name, suffix))
-      continue;
-    name = g_strconcat (stripped ? PREFIX : "", tensor->name, NULL);
-    name[strlen (name) - strlen (suffix)] = 0;
-    count = g_strconcat (name + (stripped ? strlen (PREFIX) : 0),
-        ".num_batches_tracked", NULL);
-    module = ci_names_find (modules, name);
-    if (module && module->version < 3 && !ci_names_find (tensors, count)
-        && !subtract_eps (tensor, error))
-      return FALSE;
-  }
+    else
+      ((gfloat *) tensor->copy)[i] -= (gfloat) FROZEN_BN_EPS;
   return TRUE;
 }
 
@@ -402,6 +414,8 @@ read_state_dict (CiCheckpoint * checkpoint, const CiPickle * pickle,
     const GPtrArray * storages, gsize file_size, GError ** error)
 {
   const CiObject *root = ci_pickle_get_root (pickle), *dict;
+  GPtrArray *tensors = checkpoint->tensors;
+  g_autoptr (GPtrArray) modules = NULL;
   Reader reader = { checkpoint, storages };
   gboolean stripped;
 
@@ -409,17 +423,27 @@ read_state_dict (CiCheckpoint * checkpoint, const CiPickle * pickle,
     return fail_empty (root, error);
   reader.max_copied = (guint64) file_size * MAX_COPY_FACTOR + MAX_COPY_EXTRA;
   dict = find_state_dict (root);
-  if (!read_tensors (&reader, dict, error))
+  if (!list_tensors (tensors, dict, error))
     return FALSE;
-  if (checkpoint->tensors->len == 0)
+  if (tensors->len == 0)
     return fail_empty (dict, error);
-  stripped = strip_prefix (checkpoint->tensors);
-  if (!ci_names_sort (checkpoint->tensors, "tensor", error)
-      || !upgrade_frozen_bn (checkpoint->tensors, dict, stripped, error))
+  stripped = strip_prefix (tensors);
+  if (!ci_names_sort (tensors, "tensor", error))
     return FALSE;
-  for (guint i = 0; i < checkpoint->tensors->len; i++)
-    g_ptr_array_add (checkpoint->names,
-        *(gchar **) checkpoint->tensors->pdata[i]);
+  modules = list_modules (dict);
+  for (guint i = 0; i < tensors->len; i++) {
+    Item *item = tensors->pdata[i];
+    gboolean old = is_old_variance (&item->tensor, tensors, modules, stripped);
+
+    if (item->object->kind == CI_OBJECT_TENSOR ?
+        !show_torch (&reader, item, old, error) :
+        !show_numpy (&reader, item, error))
+      return FALSE;
+    if (old && !subtract_eps (&item->tensor, error))
+      return FALSE;
+    item->object = NULL;
+    g_ptr_array_add (checkpoint->names, item->tensor.name);
+  }
   g_ptr_array_add (checkpoint->names, NULL);
   return TRUE;
 }
@@ -466,7 +490,7 @@ detect (const guint8 * data, gsize size, CiCheckpointFormat * format,
   } else if (begins (data, size, 0, "PK\3\4")
       || begins (data, size, 0, "PK\5\6")) {
     *format = CI_CHECKPOINT_TORCH_ZIP;
-  } else if (size >= 2 && data[0] == 0x80) {
+  } else if (size >= 1 && data[0] == 0x80) {
     *format = ci_torch_is_legacy (data, size) ?
         CI_CHECKPOINT_TORCH_LEGACY : CI_CHECKPOINT_PICKLE;
   } else {
@@ -505,7 +529,7 @@ parse (const guint8 * data, gsize size, GMappedFile * map, const gchar * name,
   CiCheckpoint *checkpoint = g_new0 (CiCheckpoint, 1);
   gboolean ok;
 
-  checkpoint->tensors = g_ptr_array_new_with_free_func (tensor_free);
+  checkpoint->tensors = g_ptr_array_new_with_free_func (item_free);
   checkpoint->names = g_ptr_array_new ();
   checkpoint->map = map ? g_mapped_file_ref (map) : NULL;
   ok = detect (data, size, &checkpoint->format, error);

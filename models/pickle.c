@@ -157,6 +157,7 @@ gchar *
 ci_object_dup_name (const CiObject * object)
 {
   if ((object->kind != CI_OBJECT_STRING && object->kind != CI_OBJECT_BYTES)
+      || object->u.text.size > CI_MAX_NAME_BYTES
       || !g_utf8_validate_len (object->u.text.data, object->u.text.size, NULL))
     return NULL;
   return g_strndup (object->u.text.data, object->u.text.size);

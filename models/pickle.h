@@ -11,6 +11,11 @@
 
 G_BEGIN_DECLS
 
+/* Objects are shared, so what is done with each use of one has to be bounded:
+ * 65536 copies of a name take 32 MB. */
+#define CI_MAX_NAME_BYTES 511
+#define CI_MAX_NAMES 65536
+
 typedef enum
 {
   CI_OBJECT_NONE,
@@ -103,7 +108,8 @@ const gchar *ci_object_kind_name (CiObjectKind kind);
 /** The value of @key of a DICT; NULL if there is none. */
 const CiObject *ci_object_get (const CiObject * dict, const gchar * key);
 gboolean ci_object_equals (const CiObject * object, const gchar * string);
-/** A STRING (or BYTES) as a name: NULL if it is not UTF-8 without NUL. */
+/** A STRING (or BYTES) as a name: NULL if it is not UTF-8 without NUL, or is
+ * longer than CI_MAX_NAME_BYTES. */
 gchar *ci_object_dup_name (const CiObject * object);
 
 G_END_DECLS

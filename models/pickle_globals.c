@@ -301,6 +301,9 @@ ci_pickle_persistent (CiPickle * pickle, const CiObject * id)
         "the file holds a whole pickled module, not a state dict");
   if (!check_items (pickle, "storage", id, kinds))
     return NULL;
+  if (pickle->storages->len == CI_MAX_NAMES)
+    return ci_pickle_fail (pickle, CI_ERROR_UNSUPPORTED,
+        "more than %d tensors", CI_MAX_NAMES);
   if (!ci_object_equals (items[0], "storage")
       || items[1]->u.global->type != GLOBAL_STORAGE)
     return ci_pickle_fail (pickle, CI_ERROR_BAD_FORMAT,

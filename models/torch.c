@@ -28,17 +28,17 @@ storage_free (gpointer data)
   g_free (storage);
 }
 
-static CiTorchStorage *
+static void
 add_storage (GPtrArray * storages, const gchar * key, const guint8 * data,
-    guint64 size)
+    guint64 size, gsize element_size)
 {
   CiTorchStorage *storage = g_new0 (CiTorchStorage, 1);
 
   storage->key = g_strdup (key);
   storage->data = data;
   storage->size = size;
+  storage->element_size = element_size;
   g_ptr_array_add (storages, storage);
-  return storage;
 }
 
 /* ---- zip -------------------------------------------------------------- */
@@ -102,7 +102,7 @@ ci_torch_read_zip (const guint8 * data, gsize size, GPtrArray ** storages,
     entry = entries->pdata[i];
     if (g_str_has_prefix (entry->name, prefix))
       add_storage (*storages, entry->name + strlen (prefix), entry->data,
-          entry->size);
+          entry->size, 1);
   }
   return pickle;
 }
@@ -179,7 +179,7 @@ list_storages (const CiPickle * pickle, GError ** error)
           object->u.storage.n_elements);
       return NULL;
     }
-    add_storage (all, key, NULL, size);
+    add_storage (all, key, NULL, size, object->u.storage.dtype->size);
   }
   /* what it says of names that come twice is expected */
   ci_names_sort (all, "storage", NULL);
@@ -190,7 +190,8 @@ list_storages (const CiPickle * pickle, GError ** error)
         unique->pdata[unique->len - 1] : NULL;
 
     if (!last || !g_str_equal (last->key, storage->key)) {
-      add_storage (unique, storage->key, NULL, storage->size);
+      add_storage (unique, storage->key, NULL, storage->size,
+          storage->element_size);
     } else if (last->size != storage->size) {
       g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
           "storage \"%.100s\" has %" G_GUINT64_FORMAT " bytes in one place, %"
@@ -232,13 +233,11 @@ find_storages (const CiObject * keys, const guint8 * data, gsize size,
       return FALSE;
     }
     memcpy (&n_elements, data + pos, 8);
-    /* the element's size is the quotient, which the pickle knows */
-    if (n_elements ? storage->size % n_elements
-        || storage->size / n_elements > 16 : storage->size) {
+    if (n_elements != storage->size / storage->element_size) {
       g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
           "storage \"%.100s\": %" G_GUINT64_FORMAT " elements at byte %"
-          G_GSIZE_FORMAT ", but the pickle says %" G_GUINT64_FORMAT " bytes",
-          key, n_elements, pos, storage->size);
+          G_GSIZE_FORMAT ", but the pickle says %" G_GUINT64_FORMAT, key,
+          n_elements, pos, storage->size / storage->element_size);
       return FALSE;
     }
     storage->data = data + pos + 8;

@@ -16,6 +16,7 @@ typedef struct
   gchar *key;                   /* first, for ci_names_sort() */
   const guint8 *data;
   guint64 size;                 /* bytes */
+  gsize element_size;           /* as first mentioned; old container only */
 } CiTorchStorage;
 
 /** Whether @data begins like the container of torch before 1.6. */
