@@ -17,6 +17,8 @@ static const gsize offsets[COND_INST_N_PROPS] = {
 #define FIELD(prop, field) \
   [COND_INST_PROP_##prop] = G_STRUCT_OFFSET (CondInstOptions, field)
   FIELD (MODEL_FILE, model_file),
+  FIELD (CONFIG_FILE, config_file),
+  FIELD (CONFIG_SETTINGS, config_settings),
   FIELD (MODEL_INSTANCE_ID, model_instance_id),
   FIELD (LABEL_FILE, label_file),
   FIELD (EXECUTION_PROVIDER, provider),
@@ -122,7 +124,8 @@ make_specs (void)
    *
    * A path, the name of an installed model (looked up in the folders of
    * GST_CONDINST_MODEL_PATH, then in the data folder), or `random:NAME`, a
-   * published architecture with made-up weights. %NULL is the small model that
+   * published architecture with made-up weights. Besides our own model files
+   * official checkpoints of AdelaiDet (.pth, .pkl) load as they are. %NULL is the small model that
    * is installed with the plugin, or the one of the element with the same
    * #GstCondInstSeg:model-instance-id.
    *
@@ -130,9 +133,37 @@ make_specs (void)
    */
   specs[COND_INST_PROP_MODEL_FILE] =
       g_param_spec_string ("model-file", "Model file",
-          "Path of a model, name of an installed one, or random:NAME for an "
-          "architecture with made-up weights (NULL = the installed "
-          "condinst-light)", NULL, ready);
+          "Path of a model or official checkpoint, name of an installed model, "
+          "or random:NAME for an architecture with made-up weights (NULL = the "
+          "installed condinst-light)", NULL, ready);
+  /**
+   * GstCondInstSeg:config-file:
+   *
+   * What the tensors of an official checkpoint cannot tell: a configuration of
+   * detectron2 or AdelaiDet (YAML, or JSON with the same keys), or the name of
+   * a published one, like `CondInst/MS_R_50_3x`. Rarely needed: tensors tell
+   * most of it, the published configurations are known, and a file of the
+   * checkpoint's name that ends in .yaml, .yml or .json is read by itself.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_CONFIG_FILE] =
+      g_param_spec_string ("config-file", "Configuration file",
+          "Upstream configuration (YAML or JSON) of an official checkpoint, or "
+          "the name of a published one (NULL = what fits the tensors)", NULL,
+          ready);
+  /**
+   * GstCondInstSeg:config-settings:
+   *
+   * Single keys of such a configuration as `KEY=VALUE` with `;` between them,
+   * like `MODEL.FCOS.NMS_TH=0.5`. They win over #GstCondInstSeg:config-file.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_CONFIG_SETTINGS] =
+      g_param_spec_string ("config-settings", "Configuration settings",
+          "Keys of the upstream configuration as KEY=VALUE, separated by ';' "
+          "(NULL = none)", NULL, ready);
   /**
    * GstCondInstSeg:model-instance-id:
    *

@@ -65,6 +65,8 @@ typedef enum
 {
   COND_INST_PROP_0,
   COND_INST_PROP_MODEL_FILE,
+  COND_INST_PROP_CONFIG_FILE,
+  COND_INST_PROP_CONFIG_SETTINGS,
   COND_INST_PROP_MODEL_INSTANCE_ID,
   COND_INST_PROP_LABEL_FILE,
   COND_INST_PROP_EXECUTION_PROVIDER,
@@ -97,7 +99,8 @@ typedef enum
 typedef struct
 {
   /* for the next start */
-  gchar *model_file, *model_instance_id, *label_file;
+  gchar *model_file, *config_file, *config_settings, *model_instance_id;
+  gchar *label_file;
   gint provider;                /* GstCondInstSegProvider */
   gint resize_quality;          /* GstCondInstSegResizeQuality */
   gint region;                  /* GstCondInstSegRegion */

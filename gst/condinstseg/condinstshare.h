@@ -14,15 +14,24 @@
 
 G_BEGIN_DECLS
 
-/* Says that @owner runs @model_file under @id. FALSE and @error if someone
- * else runs another one under it. Saying it again replaces what @owner said
- * before. */
+/* What makes a model, as the properties of these names; each may be NULL. */
+typedef struct
+{
+  gchar *model_file, *config_file, *config_settings;
+} CondInstModel;
+
+void cond_inst_model_clear (CondInstModel * model);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CondInstModel, cond_inst_model_clear)
+
+/* Says that @owner runs @model, which has a model file, under @id. FALSE and
+ * @error if someone else runs another one under it. Saying it again replaces
+ * what @owner said before. */
 gboolean cond_inst_share_publish (gconstpointer owner, const gchar * id,
-    const gchar * model_file, GError ** error);
+    const CondInstModel * model, GError ** error);
 /* Takes back what @owner said, if anything. */
 void cond_inst_share_withdraw (gconstpointer owner);
-/* The model file that someone runs under @id, or NULL; free with g_free(). */
-gchar *cond_inst_share_find (const gchar * id);
+/* Fills @model, all NULL, with what someone runs under @id, if anyone does. */
+void cond_inst_share_find (const gchar * id, CondInstModel * model);
 
 G_END_DECLS
 

@@ -154,8 +154,8 @@ post_error (GstCondInstSeg * self, GError * error, const gchar * what)
       case CI_ERROR_BAD_FORMAT:
       case CI_ERROR_MISSING_TENSOR:
         code = GST_RESOURCE_ERROR_READ;
-        remedy = ". The file is damaged or not a model of this plugin; get it "
-            "again or convert it anew";
+        remedy = ". The file is damaged, is no model that this plugin knows, or "
+            "its configuration does not fit";
         break;
       case CI_ERROR_OUT_OF_MEMORY:
         code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
@@ -719,17 +719,32 @@ gst_cond_inst_seg_stop (GstBaseTransform * trans)
   return TRUE;
 }
 
+/* Copies of the strings that say which model to run; they may change while it
+ * loads. @id may be NULL. */
+static void
+get_model (GstCondInstSeg * self, CondInstModel * model, gchar ** id)
+{
+  GST_OBJECT_LOCK (self);
+  model->model_file = g_strdup (self->options.model_file);
+  model->config_file = g_strdup (self->options.config_file);
+  model->config_settings = g_strdup (self->options.config_settings);
+  if (id)
+    *id = g_strdup (self->options.model_instance_id);
+  GST_OBJECT_UNLOCK (self);
+}
+
 /* Says which model goes with model-instance-id, if this element knows. */
 static gboolean
 share_model (GstCondInstSeg * self)
 {
-  const CondInstOptions *options = &self->options;
+  g_auto (CondInstModel) model = { NULL };
+  g_autofree gchar *id = NULL;
   GError *error = NULL;
 
-  if (!options->model_instance_id || !options->model_file)
+  get_model (self, &model, &id);
+  if (!id || !model.model_file)
     cond_inst_share_withdraw (self);
-  else if (!cond_inst_share_publish (self, options->model_instance_id,
-          options->model_file, &error)) {
+  else if (!cond_inst_share_publish (self, id, &model, &error)) {
     post_error (self, error, "Cannot share a model");
     return FALSE;
   }
@@ -737,12 +752,43 @@ share_model (GstCondInstSeg * self)
 }
 
 static gboolean
+load_model (GstCondInstSeg * self)
+{
+  g_auto (CondInstModel) spec = { NULL };
+  g_auto (GStrv) settings = NULL;
+  g_autofree gchar *id = NULL, *what = NULL;
+  GError *error = NULL;
+
+  get_model (self, &spec, &id);
+  if (!spec.model_file && id) {
+    cond_inst_model_clear (&spec);
+    cond_inst_share_find (id, &spec);
+  }
+  if (spec.config_settings)
+    settings = g_strsplit (spec.config_settings, ";", -1);
+  self->model = ci_model_load_full (spec.model_file, spec.config_file,
+      (const gchar * const *) settings, &error);
+  if (!self->model) {
+    what = spec.model_file ? g_strdup_printf ("Cannot load model '%s'",
+        spec.model_file) : g_strdup ("Cannot load the default model");
+    post_error (self, error, what);
+    return FALSE;
+  }
+  self->source = g_strdup (id ? id : ci_model_get_name (self->model));
+  return TRUE;
+}
+
+static gboolean
 load_labels (GstCondInstSeg * self, GError ** error)
 {
   guint n = ci_model_get_n_classes (self->model);
+  g_autofree gchar *file = NULL;
 
-  if (self->options.label_file) {
-    self->labels = cond_inst_labels_load (self->options.label_file, n,
+  GST_OBJECT_LOCK (self);
+  file = g_strdup (self->options.label_file);
+  GST_OBJECT_UNLOCK (self);
+  if (file) {
+    self->labels = cond_inst_labels_load (file, n,
         ci_model_get_name (self->model), error);
     if (!self->labels)
       return FALSE;
@@ -762,7 +808,7 @@ gst_cond_inst_seg_start (GstBaseTransform * trans)
 {
   GstCondInstSeg *self = GST_COND_INST_SEG (trans);
   const CondInstOptions *options = &self->options;
-  g_autofree gchar *spec = NULL, *what = NULL;
+  g_autofree gchar *what = NULL;
   const gchar *name;
   GError *error = NULL;
 
@@ -778,21 +824,9 @@ gst_cond_inst_seg_start (GstBaseTransform * trans)
             options->input_width, options->input_height), (NULL));
     return FALSE;
   }
-  if (!share_model (self))
+  if (!share_model (self) || !load_model (self))
     return FALSE;
-  spec = g_strdup (options->model_file);
-  if (!spec && options->model_instance_id)
-    spec = cond_inst_share_find (options->model_instance_id);
-
-  self->model = ci_model_load (spec, &error);
-  if (!self->model) {
-    what = spec ? g_strdup_printf ("Cannot load model '%s'", spec) :
-        g_strdup ("Cannot load the default model");
-    goto failed;
-  }
   name = ci_model_get_name (self->model);
-  self->source = g_strdup (options->model_instance_id ?
-      options->model_instance_id : name);
   if (!load_labels (self, &error)) {
     what = g_strdup ("Cannot use label-file");
     goto failed;
