@@ -105,6 +105,8 @@ ci_cmd_info (gint argc, gchar ** argv)
   for (l = names; l; l = l->next) {
     g_autoptr (GString) line = g_string_new (NULL);
 
+    if (g_str_equal (l->data, "path"))
+      continue;
     append_values (line, json_object_get_member (json_node_get_object (node),
             l->data));
     g_print ("%-16s", (gchar *) l->data);

@@ -123,7 +123,7 @@ write_file (const gchar * name, const gchar * text)
 
 GST_START_TEST (test_help)
 {
-  const gchar *commands[] = { "info", "run", "eval", "bench" };
+  const gchar *commands[] = { "info", "import", "run", "eval", "bench" };
   guint i;
 
   for (i = 0; i < G_N_ELEMENTS (commands); i++) {
@@ -155,6 +155,8 @@ GST_START_TEST (test_wrong_usage)
     {"info", "too few arguments"},
     {"info a b", "too many arguments"},
     {"info --frobnicate a", "--frobnicate"},
+    {"import " MODEL, "--output is missing"},
+    {"import -o x.safetensors", "too few arguments"},
     {"run " MODEL, "too few arguments"},
     {"run " MODEL " in.png --threads=many", "many"},
     {"run " MODEL " in.png --threads=-1", "negative"},
@@ -199,7 +201,7 @@ GST_START_TEST (test_missing_files)
 
 GST_END_TEST;
 
-/* ---- info and bench ---------------------------------------------------- */
+/* ---- info -------------------------------------------------------------- */
 
 GST_START_TEST (test_info)
 {
@@ -218,6 +220,101 @@ GST_START_TEST (test_info)
 }
 
 GST_END_TEST;
+
+/* ---- official checkpoints ---------------------------------------------- */
+
+/* What is imported gives the same results, by itself. */
+GST_START_TEST (test_import)
+{
+  g_autofree gchar *before = NULL;
+
+  assert_condinst ("import " MODEL " -o a.safetensors "
+      "--set MODEL.FCOS.NMS_TH=0.3 --set INPUT.MIN_SIZE_TEST=64", 0);
+  assert_contains (out, "a.safetensors: condinst-light, 5 classes");
+  assert_condinst ("run " MODEL " in.png --json -s 0 -t 1 "
+      "--set INPUT.MIN_SIZE_TEST=64 --set MODEL.FCOS.NMS_TH=0.3", 0);
+  assert_contains (out, "\"segmentation\"");
+  before = g_steal_pointer (&out);
+  assert_condinst ("run a.safetensors in.png --json -s 0 -t 1", 0);
+  fail_unless_equals_string (out, before);
+
+  assert_condinst ("import a.safetensors -o h.safetensors --half", 0);
+  assert_condinst ("run h.safetensors in.png --json -s 0 -t 1", 0);
+  assert_contains (out, "\"segmentation\"");
+  /* a file may be replaced by itself */
+  assert_condinst ("import h.safetensors -o h.safetensors", 0);
+  assert_condinst ("info h.safetensors", 0);
+}
+
+GST_END_TEST;
+
+GST_START_TEST (test_configuration)
+{
+  g_autoptr (JsonNode) root = NULL;
+  JsonObject *object;
+
+  write_file ("c.yaml", "INPUT: {MIN_SIZE_TEST: 65}\n"
+      "MODEL: {FCOS: {NMS_TH: 0.5}}\n");
+  assert_condinst ("info " MODEL " --json --config c.yaml --set "
+      "MODEL.FCOS.NMS_TH=0.25", 0);
+  root = parse (out);
+  object = json_node_get_object (root);
+  fail_unless (json_object_get_double_member (json_object_get_object_member
+          (object, "inference"), "nms_threshold") == 0.25);
+  fail_unless_equals_int (json_object_get_int_member
+      (json_object_get_object_member (object, "input"), "min_size"), 65);
+  fail_unless_equals_int (json_array_get_length (json_object_get_array_member
+          (object, "config")), 2);
+
+  assert_condinst ("run " MODEL " in.png --set MODEL.FCOS.NUM_CLASSES=9", 1);
+  assert_contains (err, "MODEL.FCOS.NUM_CLASSES is 9");
+  assert_condinst ("bench " MODEL " --config CondInst/MS_R_50", 1);
+  assert_contains (err, "neither a file nor a published configuration");
+  assert_condinst ("eval " MODEL " -i . -a " FIXTURE ("annotations.json")
+      " --set FOO", 1);
+  assert_contains (err, "\"FOO\" is no setting");
+}
+
+GST_END_TEST;
+
+/* An official file, as it is. */
+GST_START_TEST (test_checkpoint)
+{
+  g_autofree gchar *golden = g_build_filename (SHARED_DIR, "golden",
+      "condinst_small_a", NULL);
+  g_autofree gchar *info = NULL;
+  g_autofree gchar *import = NULL;
+  g_autofree gchar *run = NULL;
+  g_autofree gchar *again = NULL;
+  g_autofree gchar *before = NULL;
+
+  if (!g_file_test (golden, G_FILE_TEST_IS_DIR)) {
+    g_print ("skipped: there is no %s\n", golden);
+    return;
+  }
+  info = g_strdup_printf ("info '%s/model_zip.pth'", golden);
+  assert_condinst (info, 0);
+  assert_contains (out, "PyTorch zip");
+  assert_contains (out, "CondInst/MS_R_50_1x (other sizes)");
+  assert_contains (out, "toothbrush");
+
+  import = g_strdup_printf ("import '%s/model_legacy.pth' -o a.safetensors "
+      "--config '%s/case.json'", golden, golden);
+  assert_condinst (import, 0);
+  run = g_strdup_printf ("run '%s/model_zip.pth' '%s/img0.png' --json -s 0.3 "
+      "--config '%s/case.json'", golden, golden, golden);
+  assert_condinst (run, 0);
+  assert_contains (out, "\"cell phone\"");
+  before = g_steal_pointer (&out);
+  again = g_strdup_printf ("run a.safetensors '%s/img0.png' --json -s 0.3",
+      golden);
+  assert_condinst (again, 0);
+  fail_unless_equals_string (out, before);
+}
+
+GST_END_TEST;
+
+/* ---- bench ------------------------------------------------------------- */
 
 GST_START_TEST (test_bench)
 {
@@ -498,6 +595,9 @@ cli_suite (void)
   tcase_add_test (tcase, test_wrong_usage);
   tcase_add_test (tcase, test_missing_files);
   tcase_add_test (tcase, test_info);
+  tcase_add_test (tcase, test_import);
+  tcase_add_test (tcase, test_configuration);
+  tcase_add_test (tcase, test_checkpoint);
   tcase_add_test (tcase, test_bench);
   tcase_add_test (tcase, test_run);
   tcase_add_test (tcase, test_run_nothing_found);
