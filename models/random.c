@@ -4,50 +4,66 @@
 #include <math.h>
 #include <string.h>
 
-/* COCO's 80 "thing" classes in ascending category id. */
-#define COCO_CLASSES "[\"person\",\"bicycle\",\"car\",\"motorcycle\"," \
-    "\"airplane\",\"bus\",\"train\",\"truck\",\"boat\",\"traffic light\"," \
-    "\"fire hydrant\",\"stop sign\",\"parking meter\",\"bench\",\"bird\"," \
-    "\"cat\",\"dog\",\"horse\",\"sheep\",\"cow\",\"elephant\",\"bear\"," \
-    "\"zebra\",\"giraffe\",\"backpack\",\"umbrella\",\"handbag\",\"tie\"," \
-    "\"suitcase\",\"frisbee\",\"skis\",\"snowboard\",\"sports ball\"," \
-    "\"kite\",\"baseball bat\",\"baseball glove\",\"skateboard\"," \
-    "\"surfboard\",\"tennis racket\",\"bottle\",\"wine glass\",\"cup\"," \
-    "\"fork\",\"knife\",\"spoon\",\"bowl\",\"banana\",\"apple\"," \
-    "\"sandwich\",\"orange\",\"broccoli\",\"carrot\",\"hot dog\",\"pizza\"," \
-    "\"donut\",\"cake\",\"chair\",\"couch\",\"potted plant\",\"bed\"," \
-    "\"dining table\",\"toilet\",\"tv\",\"laptop\",\"mouse\",\"remote\"," \
-    "\"keyboard\",\"cell phone\",\"microwave\",\"oven\",\"toaster\"," \
-    "\"sink\",\"refrigerator\",\"book\",\"clock\",\"vase\",\"scissors\"," \
-    "\"teddy bear\",\"hair drier\",\"toothbrush\"]"
+#include "coco.h"
 
-#define IMAGENET_RGB "{\"channel_order\":\"RGB\"," \
+#define RESNET(depth, more) "\"backbone\":{\"type\":\"resnet\"," \
+    "\"norm\":\"bn\",\"depth\":" #depth more "},"
+#define DCN_I3 ",\"deform_on_per_stage\":[false,true,true,true]," \
+    "\"deform_interval\":3"
+#define DCN_45 ",\"deform_on_per_stage\":[false,false,true,true]"
+#define RESNEXT(groups, width, more) RESNET (101, ",\"num_groups\":" #groups \
+    ",\"width_per_group\":" #width ",\"stride_in_1x1\":false" more)
+#define DLA34 "\"backbone\":{\"type\":\"dla\",\"norm\":\"bn\",\"depth\":34},"
+#define VOVNET(depth) "\"backbone\":{\"type\":\"vovnet\",\"norm\":\"bn\"," \
+    "\"depth\":" #depth "},"
+#define BIFPN "\"fpn\":{\"type\":\"bifpn\",\"out_channels\":160," \
+    "\"norm\":\"bn\"},"
+
+/* test sizes and levels */
+#define RGB "{\"channel_order\":\"RGB\"," \
     "\"pixel_mean\":[123.675,116.28,103.53]," \
     "\"pixel_std\":[58.395,57.12,57.375]"
+#define BGR_STD "\"input\":{\"pixel_std\":[57.375,57.12,58.395]},"
+#define S550 "\"input\":{\"min_size\":550,\"max_size\":916}," \
+    "\"fpn\":{\"top_levels\":1},"
+#define RT "\"input\":{\"min_size\":512,\"max_size\":736}," \
+    "\"fpn\":{\"top_levels\":0},"
 
-/* AdelaiDet's CondInst/MS_R_*_3x, whose other values are our defaults. */
-#define OFFICIAL(name, input, backbone) \
-    "{\"name\":\"" name "\",\"architecture\":\"condinst\"," input \
-    "\"backbone\":{" backbone ",\"norm\":\"bn\"},\"fcos\":{\"norm\":\"gn\"}," \
-    "\"condinst\":{\"mask_branch\":{\"norm\":\"bn\"}}," \
-    "\"classes\":" COCO_CLASSES "}"
-#define OFFICIAL_RESNET(depth) \
-    OFFICIAL ("condinst-r" #depth, "", "\"type\":\"resnet\",\"depth\":" #depth)
+/* towers; what is not said is as in the official CondInst */
+#define TOWERS(more) "\"fcos\":{\"norm\":\"gn\"" more "},"
+#define BN_TOWERS(more) "\"fcos\":{\"norm\":\"bn\"" more "},"
+#define SHARED(n) ",\"num_share_convs\":" #n ",\"num_cls_convs\":0," \
+    "\"num_box_convs\":0"
+#define NO_SCALE ",\"use_scale\":false"
+#define CLS_ONLY ",\"thresh_with_ctr\":false"
+#define DCN_TOWERS CLS_ONLY ",\"use_deformable\":true"
 
+#define CONDINST "\"architecture\":\"condinst\"," \
+    "\"condinst\":{\"mask_branch\":{\"norm\":\"bn\"}}"
+#define BOXINST "\"architecture\":\"condinst\"," \
+    "\"condinst\":{\"mask_branch\":{\"norm\":\"bn\",\"out_channels\":16}}"
+#define FCOS "\"architecture\":\"fcos\""
+#define BLENDMASK(n_convs) "\"architecture\":\"blendmask\"," \
+    "\"blendmask\":{\"basis_norm\":\"bn\",\"basis_num_convs\":" #n_convs "}"
+
+/* Ours, and what differs among AdelaiDet's published networks (SEMANTICS 13).
+ * Names and COCO's classes are added. */
 static const struct
 {
   const gchar *name, *json;
 } architectures[] = {
-  {"condinst-r18", OFFICIAL_RESNET (18)},
-  {"condinst-r34", OFFICIAL_RESNET (34)},
-  {"condinst-r50", OFFICIAL_RESNET (50)},
-  {"condinst-r101", OFFICIAL_RESNET (101)},
-  {"condinst-mobilenet-v2", OFFICIAL ("condinst-mobilenet-v2",
-            "\"input\":" IMAGENET_RGB "},", "\"type\":\"mobilenet_v2\"")},
+  {"condinst-r18", RESNET (18, "") TOWERS ("") CONDINST},
+  {"condinst-r34", RESNET (34, "") TOWERS ("") CONDINST},
+  {"condinst-r50", RESNET (50, "") TOWERS ("") CONDINST},
+  {"condinst-r101", RESNET (101, "") TOWERS ("") CONDINST},
+  {"condinst-r50-bifpn", RESNET (50, "") BIFPN TOWERS ("") CONDINST},
+  {"condinst-r101-bifpn", RESNET (101, "") BIFPN TOWERS ("") CONDINST},
+  {"condinst-mobilenet-v2", "\"input\":" RGB "},"
+        "\"backbone\":{\"type\":\"mobilenet_v2\",\"norm\":\"bn\"},"
+        TOWERS ("") CONDINST},
   /* models/train/network.py */
-  {"condinst-light", "{\"name\":\"condinst-light\","
-        "\"architecture\":\"condinst\",\"input\":" IMAGENET_RGB ","
-        "\"min_size\":288,\"max_size\":512},"
+  {"condinst-light", "\"architecture\":\"condinst\","
+        "\"input\":" RGB ",\"min_size\":288,\"max_size\":512},"
         "\"backbone\":{\"type\":\"mobilenet_v2\"},"
         "\"fpn\":{\"out_channels\":96,\"output_convs\":false,"
         "\"top_levels\":1},\"fcos\":{\"num_cls_convs\":2,"
@@ -55,7 +71,42 @@ static const struct
         "\"sizes_of_interest\":[48,96,192]},"
         "\"condinst\":{\"mask_branch\":{\"channels\":64,\"num_convs\":2}},"
         "\"classes\":[\"person\",\"cat\",\"car\",\"bicycle\","
-        "\"motorcycle\"]}"},
+        "\"motorcycle\"]"},
+  {"boxinst-r50", RESNET (50, "") TOWERS ("") BOXINST},
+  {"boxinst-r101", RESNET (101, "") TOWERS ("") BOXINST},
+  {"boxinst-r101-dcni3-bifpn", RESNET (101, DCN_I3) BIFPN TOWERS ("")
+      BOXINST},
+  {"fcos-r50", RESNET (50, "") TOWERS (CLS_ONLY) FCOS},
+  {"fcos-r101", RESNET (101, "") TOWERS (CLS_ONLY) FCOS},
+  {"fcos-x101-32x8d", BGR_STD RESNEXT (32, 8, "") TOWERS (CLS_ONLY) FCOS},
+  {"fcos-x101-64x4d", RESNEXT (64, 4, "") TOWERS (CLS_ONLY) FCOS},
+  {"fcos-x101-32x8d-dcnv2", BGR_STD RESNEXT (32, 8, DCN_45)
+      TOWERS (DCN_TOWERS) FCOS},
+  {"fcos-x101-64x4d-dcnv2", RESNEXT (64, 4, DCN_45) TOWERS (DCN_TOWERS)
+      FCOS},
+  {"fcos-v39", VOVNET (39) TOWERS (CLS_ONLY) FCOS},
+  {"fcos-v57", VOVNET (57) TOWERS (CLS_ONLY) FCOS},
+  {"fcos-v99", VOVNET (99) TOWERS (CLS_ONLY) FCOS},
+  {"fcos-rt-r50", RT RESNET (50, "") TOWERS (CLS_ONLY) FCOS},
+  {"fcos-rt-r50-bn-head", RT RESNET (50, "") BN_TOWERS (CLS_ONLY) FCOS},
+  {"fcos-rt-dla34", RT DLA34 TOWERS (CLS_ONLY) FCOS},
+  {"fcos-rt-dla34-bn-head", RT DLA34 BN_TOWERS (CLS_ONLY) FCOS},
+  {"fcos-rt-dla34-shared", RT DLA34 TOWERS (SHARED (4) CLS_ONLY) FCOS},
+  {"fcos-rt-dla34-shared-bn-head", RT DLA34 BN_TOWERS (SHARED (4) CLS_ONLY)
+      FCOS},
+  {"blendmask-r50", RESNET (50, "") TOWERS (NO_SCALE) BLENDMASK (3)},
+  {"blendmask-r101", RESNET (101, "") TOWERS (NO_SCALE) BLENDMASK (3)},
+  {"blendmask-r101-dcni3", RESNET (101, DCN_I3) TOWERS (NO_SCALE)
+      BLENDMASK (3)},
+  {"blendmask-550-r50", S550 RESNET (50, "") TOWERS (SHARED (3) NO_SCALE)
+      BLENDMASK (2)},
+  {"blendmask-550-r50-dcni3", S550 RESNET (50, DCN_I3)
+      TOWERS (SHARED (3) NO_SCALE) BLENDMASK (2)},
+  {"blendmask-rt-r50", RT RESNET (50, "") TOWERS (SHARED (3) NO_SCALE)
+      BLENDMASK (2)},
+  {"blendmask-rt-r50-bn-head", RT RESNET (50, "")
+      BN_TOWERS (SHARED (3) NO_SCALE) BLENDMASK (2)},
+  {"blendmask-dla34", RT DLA34 TOWERS (NO_SCALE) BLENDMASK (3)},
 };
 
 CiConfig *
@@ -64,8 +115,15 @@ ci_random_config (const gchar * name, GError ** error)
   g_autoptr (GString) known = g_string_new (NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (architectures); i++) {
-    if (g_str_equal (architectures[i].name, name))
-      return ci_config_parse (architectures[i].json, name, error);
+    const gchar *json = architectures[i].json;
+
+    if (g_str_equal (architectures[i].name, name)) {
+      g_autofree gchar *whole = g_strdup_printf ("{\"name\":\"%s\",%s%s}",
+          name, json, strstr (json, "\"classes\"") ? "" : ",\"classes\":["
+          CI_COCO_CLASSES "]");
+
+      return ci_config_parse (whole, name, error);
+    }
     g_string_append_printf (known, "%srandom:%s", i ? ", " : "",
         architectures[i].name);
   }
@@ -99,35 +157,52 @@ ci_random_fill (gfloat * dst, gsize n, const gchar * name, guint seed,
 /* Size of a convolution's results compared with He's initialisation, which
  * keeps it through convolution and ReLU. */
 static gdouble
-conv_gain (const CiConfig * config, const gchar * name)
+backbone_gain (const CiConfig * config, const gchar * name)
+{
+  /* what ends a block has no ReLU behind it, or is added to the block's input,
+   * once per block */
+  switch (config->backbone.type) {
+    case CI_BACKBONE_RESNET:
+      return g_str_has_suffix (name, config->backbone.depth < 50 ?
+          "conv2.weight" : "conv3.weight") ?
+          sqrt (3.0 / config->backbone.depth) : 1;
+    case CI_BACKBONE_MOBILENET_V2:
+      return g_str_has_suffix (name, "conv.6.weight") ? 0.7 : 1;
+    case CI_BACKBONE_DLA:
+      return strstr (name, "conv2.") || strstr (name, "project.") ? 0.7 : 1;
+    case CI_BACKBONE_VOVNET:
+      /* the first module of a stage has nothing to add to */
+      return strstr (name, "_concat/") && !strstr (name, "_1_concat/") ? 0.3
+          : 1;
+  }
+  return 1;
+}
+
+static gdouble
+conv_gain (const CiConfig * config, const gchar * name, gint in_channels)
 {
   static const struct
   {
     const gchar *part;
     gdouble gain;
   } gains[] = {
+    {"offset.", 0.2}, {"ese.fc", 0.2}, {"res6.reduction", 0.2},
     {"fpn_lateral", 0.2}, {"fpn_output", 0.7}, {"top_block", 0.7},
+    {".lateral_", 0.2}, {".outputs_f", 1.57},
     {"cls_logits", 0.57}, {"bbox_pred", 0.5}, {"ctrness", 0.7},
     {"controller", 0.5}, {"mask_branch.refine", 0.4},
+    {"top_layer", 0.5}, {"basis_module.refine", 0.4},
   };
 
-  if (strstr (name, "bottom_up")) {
-    /* pixels are about 60 away from the mean; normalise what pixel_std does
-     * not */
-    if (strstr (name, "stem.") || strstr (name, "features.0."))
-      return config->input.pixel_std[0] / 60;
-    /* what ends a block has no ReLU behind it, or is added to the block's
-     * input, once per block */
-    if (config->backbone.type == CI_BACKBONE_MOBILENET_V2)
-      return g_str_has_suffix (name, "conv.6.weight") ? 0.7 : 1;
-    return g_str_has_suffix (name, config->backbone.depth < 50 ?
-        "conv2.weight" : "conv3.weight") ? sqrt (3.0 / config->backbone.depth)
-        : 1;
-  }
   for (guint i = 0; i < G_N_ELEMENTS (gains); i++)
     if (strstr (name, gains[i].part))
       return gains[i].gain;
-  return 1;
+  if (!strstr (name, "bottom_up"))
+    return 1;
+  /* pixels are about 60 away from the mean; normalise what pixel_std does
+   * not */
+  return in_channels == 3 ? config->input.pixel_std[0] / 60
+      : backbone_gain (config, name);
 }
 
 void
@@ -144,12 +219,15 @@ ci_random_weights (gfloat * dst, const CiConfig * config, const gchar * name,
       fan_in *= dims[i];
   }
   if (n_dims > 1)
-    scale = sqrt (6 / fan_in) * conv_gain (config, name);
+    scale = sqrt (6 / fan_in) * conv_gain (config, name, dims[1]);
   else if (g_str_has_suffix (name, "running_var"))
     offset = 1, scale = 0.5;
   else if (g_str_has_suffix (name, "weight")
-      || g_str_has_suffix (name, "scale"))
+      || g_str_has_suffix (name, "scale") || strstr (name, ".weights_f"))
     offset = 1;
+  else if (g_str_has_suffix (name, "ese.fc.bias"))
+    /* factors near 1 */
+    offset = 2.5;
   else if (g_str_has_suffix (name, "cls_logits.bias"))
     /* the prior of focal loss: -log ((1 - 0.01) / 0.01) */
     offset = -4.6;
