@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <gst/check/gstcheck.h>
+#include <glib/gstdio.h>
 #include <string.h>
 
 #include "models/models.h"
@@ -275,6 +276,103 @@ GST_START_TEST (test_region_at_the_edge)
 
 GST_END_TEST;
 
+/* A session of @model for 64x64 pixels that has run once. */
+static CiSession *
+run_once (const gchar * spec, gboolean full_map, const CiInstance ** instances,
+    gint * n)
+{
+  g_autoptr (CiModel) model = ci_model_load (spec, NULL);
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiImageFormat format = { CI_PIXEL_RGB, 64, 64 };
+  CiImage image = { {pixels}, {192} };
+  CiDetectParams params;
+  CiSession *session;
+
+  for (guint i = 0; i < sizeof (pixels); i++)
+    pixels[i] = i * 2654435761u >> 24;
+  options.input_width = options.input_height = 128;
+  options.full_map = options.keep_tensors = full_map;
+  session = ci_session_new (model, &options, NULL);
+  fail_unless (ci_session_configure (session, &format, NULL));
+  ci_session_get_detect_params (session, &params);
+  params.inference_threshold = 0.001f;
+  fail_unless (ci_session_run (session, &image, &params, instances, n, NULL));
+  fail_unless (*n > 0);
+  return session;
+}
+
+/* Boxes alone: no grids, no masks, none in a dump either. */
+GST_START_TEST (test_boxes_without_masks)
+{
+  g_autofree gchar *dir = g_dir_make_tmp ("session-XXXXXX", NULL);
+  g_autofree gchar *path = g_build_filename (dir, "dump", NULL);
+  g_autoptr (GError) error = NULL;
+  const CiInstance *instances;
+  guint8 mask[64 * 64];
+  CiSafetensors *dump;
+  CiTensor tensor;
+  gint n;
+  CiSession *session = run_once ("random:fcos-rt-dla34", TRUE, &instances, &n);
+
+  for (gint i = 0; i < n; i++)
+    fail_if (instances[i].grid);
+  fail_if (ci_session_paste_mask (session, &instances[0], 0.5f, mask, &error));
+  fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT));
+  fail_unless (ci_session_dump (session, path, NULL));
+  dump = ci_safetensors_open (path, NULL);
+  fail_unless (ci_safetensors_lookup (dump, "det.boxes", &tensor));
+  fail_unless_equals_int64 (tensor.dims[0], n);
+  fail_unless (ci_safetensors_lookup (dump, "feat.level3", &tensor));
+  for (const gchar * const *name = ci_safetensors_get_names (dump); *name;
+      name++)
+    fail_if (g_str_has_prefix (*name, "mask"), "%s", *name);
+  ci_safetensors_free (dump);
+  ci_session_free (session);
+  g_unlink (path);
+  g_rmdir (dir);
+}
+
+GST_END_TEST;
+
+/* BlendMask's grids cover their boxes, and exact masks need no whole map. */
+GST_START_TEST (test_masks_in_boxes)
+{
+  const CiInstance *instances;
+  guint8 mask[64 * 64];
+  gint n;
+  CiSession *session = run_once ("random:blendmask-dla34", FALSE, &instances,
+      &n);
+
+  for (gint i = 0; i < n; i++) {
+    const CiInstance *in = &instances[i];
+    gint inside = 0, agree = 0;
+
+    fail_unless_equals_int (in->grid_width, 56);
+    fail_unless_equals_int (in->grid_height, 56);
+    fail_unless (in->offset_x == in->x0 && in->offset_y == in->y0);
+    fail_unless (ABS (in->scale_x * 56 - (in->x1 - in->x0)) < 1e-4f
+        && ABS (in->scale_y * 56 - (in->y1 - in->y0)) < 1e-4f);
+    fail_unless (ci_session_paste_mask (session, in, 0.5f, mask, NULL));
+    /* the grid says about what the exact mask says */
+    for (gint y = 0; y < 64; y++)
+      for (gint x = 0; x < 64; x++) {
+        gint u = (x + 0.5f - in->offset_x) / in->scale_x;
+        gint v = (y + 0.5f - in->offset_y) / in->scale_y;
+
+        if (x + 0.5f < in->x0 + 1 || x + 0.5f >= in->x1 - 1
+            || y + 0.5f < in->y0 + 1 || y + 0.5f >= in->y1 - 1)
+          continue;
+        inside++;
+        agree += mask[64 * y + x] == (in->grid[56 * v + u] >= 128);
+      }
+    fail_unless (agree >= 0.9 * inside, "instance %d: %d of %d pixels", i,
+        agree, inside);
+  }
+  ci_session_free (session);
+}
+
+GST_END_TEST;
+
 static Suite *
 session_suite (void)
 {
@@ -286,6 +384,8 @@ session_suite (void)
   tcase_add_test (tc, test_bad_options_are_refused);
   tcase_add_test (tc, test_formats_follow_each_other);
   tcase_add_test (tc, test_misuse_gives_errors);
+  tcase_add_test (tc, test_boxes_without_masks);
+  tcase_add_test (tc, test_masks_in_boxes);
   tcase_add_loop_test (tc, test_region_is_like_a_frame_of_its_own, 0,
       G_N_ELEMENTS (region_formats));
   tcase_add_test (tc, test_region_at_the_edge);
