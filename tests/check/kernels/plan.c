@@ -78,6 +78,77 @@ GST_START_TEST (test_impossible_sizes_are_refused)
 
 GST_END_TEST;
 
+typedef struct
+{
+  const gchar *expected[2];     /* parts of the message */
+  CiValue (*build) (CiGraph * graph, CiValue x, CiValue half);
+} Mismatch;
+
+static CiValue
+concat_mismatch (CiGraph * graph, CiValue x, CiValue half)
+{
+  return ci_graph_concat (graph, (CiValue[]) { x, half }, 2);
+}
+
+static CiValue
+weighted_add_mismatch (CiGraph * graph, CiValue x, CiValue half)
+{
+  return ci_graph_weighted_add (graph, (CiValue[]) { x, half }, 2, "fusion");
+}
+
+static CiValue
+deform_mismatch (CiGraph * graph, CiValue x, CiValue half)
+{
+  CiValue offsets = ci_graph_conv (graph, half, "offset", 27, 3, 1, 1, 1,
+      TRUE);
+
+  return ci_graph_deform_conv (graph, x, offsets, "deform", 8, 3, 1, 1, 1,
+      TRUE);
+}
+
+static CiValue
+channel_scale_mismatch (CiGraph * graph, CiValue x, CiValue half)
+{
+  return ci_graph_channel_scale (graph, x, half);
+}
+
+static CiValue
+aligned_mismatch (CiGraph * graph, CiValue x, CiValue half)
+{
+  return ci_graph_upsample_like (graph, half, x, CI_RESIZE_ALIGNED_BILINEAR);
+}
+
+static const Mismatch mismatches[] = {
+  {{"13x9", "7x5"}, concat_mismatch},
+  {{"fusion", "7x5"}, weighted_add_mismatch},
+  {{"deform", "7x5"}, deform_mismatch},
+  {{"1x1", "7x5"}, channel_scale_mismatch},
+  {{"7x5", "13x9"}, aligned_mismatch},
+};
+
+GST_START_TEST (test_maps_of_other_sizes_are_refused)
+{
+  const Mismatch *m = &mismatches[__i__];
+  CiGraph *graph = ci_graph_new ();
+  CiPlanOptions options = { CI_BACKEND_CPU, NULL, 9, 13 };
+  CiValue x = ci_graph_input (graph, 8);
+  g_autoptr (GError) error = NULL;
+  TestWeights *weights;
+
+  ci_graph_output (graph, m->build (graph, x, ci_graph_max_pool (graph, x, 3,
+              2, 1, FALSE)), "out");
+  weights = weights_for (graph);
+  fail_if (ci_plan_compile (graph, &weights->base, &options, &error));
+  fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT));
+  for (gint i = 0; i < 2; i++)
+    fail_unless (strstr (error->message, m->expected[i]), "%s",
+        error->message);
+  weights_free (weights);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
 /* Buffers of values that are dead are used again. */
 GST_START_TEST (test_arena_is_shared)
 {
@@ -250,6 +321,8 @@ kernels_suite (void)
   tcase_set_timeout (tc, 120);
   tcase_add_test (tc, test_missing_and_misshaped_tensors_are_named);
   tcase_add_test (tc, test_impossible_sizes_are_refused);
+  tcase_add_loop_test (tc, test_maps_of_other_sizes_are_refused, 0,
+      G_N_ELEMENTS (mismatches));
   tcase_add_test (tc, test_arena_is_shared);
   tcase_add_test (tc, test_concat_holds_its_sources);
   tcase_add_test (tc, test_concat_costs_no_copy);
