@@ -125,9 +125,9 @@ make_specs (void)
    * A path, the name of an installed model (looked up in the folders of
    * GST_CONDINST_MODEL_PATH, then in the data folder), or `random:NAME`, a
    * published architecture with made-up weights. Besides our own model files
-   * official checkpoints of AdelaiDet (.pth, .pkl) load as they are. %NULL is the small model that
-   * is installed with the plugin, or the one of the element with the same
-   * #GstCondInstSeg:model-instance-id.
+   * official checkpoints of AdelaiDet (.pth, .pkl) load as they are. %NULL is
+   * the small model that is installed with the plugin, or the one of the
+   * element with the same #GstCondInstSeg:model-instance-id.
    *
    * Since: 0.1
    */

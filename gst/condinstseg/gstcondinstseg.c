@@ -62,6 +62,8 @@
 
 #include "../frametime.h"
 #include "condinstanalytics.h"
+#include "condinsterror.h"
+#include "condinstformat.h"
 #include "condinstlabels.h"
 #include "condinstoptions.h"
 #include "condinstqos.h"
@@ -129,61 +131,6 @@ G_DEFINE_TYPE_WITH_CODE (GstCondInstSeg, gst_cond_inst_seg,
 GST_ELEMENT_REGISTER_DEFINE (condinstseg, "condinstseg", GST_RANK_NONE,
     GST_TYPE_COND_INST_SEG);
 
-/* ---- errors ------------------------------------------------------------ */
-
-/* Posts @error, which came up while trying to do @what; the only place that
- * turns the engine's errors into GStreamer's. Takes @error. */
-static void
-post_error (GstCondInstSeg * self, GError * error, const gchar * what)
-{
-  GQuark domain = error->domain;
-  gint code = error->code;
-  const gchar *remedy = "";
-
-  if (domain == CI_ERROR) {
-    domain = GST_RESOURCE_ERROR;
-    switch ((CiError) error->code) {
-      case CI_ERROR_IO:
-        code = self->options.model_file
-            && g_file_test (self->options.model_file, G_FILE_TEST_EXISTS) ?
-            GST_RESOURCE_ERROR_OPEN_READ : GST_RESOURCE_ERROR_NOT_FOUND;
-        remedy = ". Set model-file to a model's file, to the name of an "
-            "installed model, or put the file into a folder that "
-            "GST_CONDINST_MODEL_PATH names";
-        break;
-      case CI_ERROR_BAD_FORMAT:
-      case CI_ERROR_MISSING_TENSOR:
-        code = GST_RESOURCE_ERROR_READ;
-        remedy = ". The file is damaged, is no model that this plugin knows, or "
-            "its configuration does not fit";
-        break;
-      case CI_ERROR_OUT_OF_MEMORY:
-        code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
-        remedy = ". A smaller input (input-width and input-height, or min-size "
-            "and max-size) needs less memory";
-        break;
-      case CI_ERROR_NO_DEVICE:
-        code = GST_RESOURCE_ERROR_NOT_FOUND;
-        remedy = ". execution-provider=cpu needs no device";
-        break;
-      case CI_ERROR_BACKEND:
-        domain = GST_LIBRARY_ERROR;
-        code = GST_LIBRARY_ERROR_FAILED;
-        break;
-      case CI_ERROR_UNSUPPORTED:
-      case CI_ERROR_INVALID_ARGUMENT:
-      default:
-        domain = GST_STREAM_ERROR;
-        code = GST_STREAM_ERROR_FORMAT;
-        break;
-    }
-  }
-  gst_element_message_full (GST_ELEMENT (self), GST_MESSAGE_ERROR, domain,
-      code, g_strdup_printf ("%s: %s%s.", what, error->message, remedy), NULL,
-      __FILE__, GST_FUNCTION, __LINE__);
-  g_error_free (error);
-}
-
 /* ---- inference --------------------------------------------------------- */
 
 /* (Re)makes the session for at most @max_detections objects; 0 = the model's
@@ -250,7 +197,8 @@ prepare_run (GstCondInstSeg * self, const CondInstOptions * options,
   if (options->max_detections == 0 ? self->session_options.max_detections != 0 :
       options->max_detections > self->capacity) {
     if (!open_session (self, options->max_detections, &error)) {
-      post_error (self, error, "Cannot change max-detections");
+      cond_inst_post_error (GST_ELEMENT (self), error,
+          "Cannot change max-detections");
       return FALSE;
     }
   }
@@ -283,7 +231,8 @@ look (GstCondInstSeg * self, const CiImage * image, const CiRegion * region,
 
   if (!ci_session_run_region (self->session, image, region, params, &found,
           &n, &error)) {
-    post_error (self, error, "Cannot look for objects in a frame");
+    cond_inst_post_error (GST_ELEMENT (self), error,
+        "Cannot look for objects in a frame");
     return FALSE;
   }
   cond_inst_result_add (&self->result, found, n, self->quarks, mask_threshold,
@@ -527,50 +476,6 @@ gst_cond_inst_seg_transform_ip (GstBaseTransform * trans, GstBuffer * buf)
 /* ---- caps -------------------------------------------------------------- */
 
 static gboolean
-image_format_from_info (const GstVideoInfo * info, CiImageFormat * format)
-{
-  static const struct
-  {
-    GstVideoFormat gst;
-    CiPixelFormat ci;
-  } formats[] = {
-    {GST_VIDEO_FORMAT_NV12, CI_PIXEL_NV12},
-    {GST_VIDEO_FORMAT_I420, CI_PIXEL_I420},
-    {GST_VIDEO_FORMAT_RGB, CI_PIXEL_RGB},
-    {GST_VIDEO_FORMAT_BGR, CI_PIXEL_BGR},
-    {GST_VIDEO_FORMAT_RGBA, CI_PIXEL_RGBA},
-    {GST_VIDEO_FORMAT_BGRA, CI_PIXEL_BGRA},
-    {GST_VIDEO_FORMAT_RGBx, CI_PIXEL_RGBX},
-    {GST_VIDEO_FORMAT_BGRx, CI_PIXEL_BGRX},
-    {GST_VIDEO_FORMAT_GRAY8, CI_PIXEL_GRAY8},
-  };
-  guint i = 0;
-
-  while (formats[i].gst != GST_VIDEO_INFO_FORMAT (info))
-    if (++i == G_N_ELEMENTS (formats))
-      return FALSE;
-  format->pixel_format = formats[i].ci;
-  format->width = GST_VIDEO_INFO_WIDTH (info);
-  format->height = GST_VIDEO_INFO_HEIGHT (info);
-
-  switch (info->colorimetry.matrix) {
-    case GST_VIDEO_COLOR_MATRIX_BT709:
-    case GST_VIDEO_COLOR_MATRIX_SMPTE240M:     /* within 1 % of BT.709 */
-      format->matrix = CI_YUV_BT709;
-      break;
-    case GST_VIDEO_COLOR_MATRIX_BT2020:
-      format->matrix = CI_YUV_BT2020;
-      break;
-    default:                   /* BT.601, and FCC within 1 % of it */
-      format->matrix = CI_YUV_BT601;
-      break;
-  }
-  format->full_range =
-      info->colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255;
-  return TRUE;
-}
-
-static gboolean
 gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
     GstCaps * outcaps)
 {
@@ -581,7 +486,7 @@ gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
   GstVideoInfo info;
 
   if (!gst_video_info_from_caps (&info, incaps)
-      || !image_format_from_info (&info, &format)) {
+      || !cond_inst_format_from_info (&info, &format)) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
         ("Cannot handle caps %" GST_PTR_FORMAT ".", incaps), (NULL));
     return FALSE;
@@ -596,7 +501,7 @@ gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
     if (memcmp (&format, &self->refused, sizeof (format)) == 0)
       g_error_free (error);
     else
-      post_error (self, error, what);
+      cond_inst_post_error (GST_ELEMENT (self), error, what);
     self->refused = format;
     return FALSE;
   }
@@ -745,7 +650,7 @@ share_model (GstCondInstSeg * self)
   if (!id || !model.model_file)
     cond_inst_share_withdraw (self);
   else if (!cond_inst_share_publish (self, id, &model, &error)) {
-    post_error (self, error, "Cannot share a model");
+    cond_inst_post_error (GST_ELEMENT (self), error, "Cannot share a model");
     return FALSE;
   }
   return TRUE;
@@ -771,7 +676,7 @@ load_model (GstCondInstSeg * self)
   if (!self->model) {
     what = spec.model_file ? g_strdup_printf ("Cannot load model '%s'",
         spec.model_file) : g_strdup ("Cannot load the default model");
-    post_error (self, error, what);
+    cond_inst_post_error (GST_ELEMENT (self), error, what);
     return FALSE;
   }
   self->source = g_strdup (id ? id : ci_model_get_name (self->model));
@@ -862,7 +767,7 @@ gst_cond_inst_seg_start (GstBaseTransform * trans)
   return TRUE;
 
 failed:
-  post_error (self, error, what);
+  cond_inst_post_error (GST_ELEMENT (self), error, what);
   gst_cond_inst_seg_stop (trans);
   return FALSE;
 }
