@@ -15,7 +15,7 @@
 #define MAX_COPY_FACTOR 4
 #define MAX_COPY_EXTRA (64 << 20)
 /* Below this, giving pages back costs more than it is worth. */
-#define RELEASE_BYTES (1 << 20)
+#define RELEASE_BYTES (1 << 18)
 
 #define PREFIX "module."
 #define FROZEN_BN_EPS 1e-5

@@ -215,7 +215,7 @@ decode_latin1 (CiPickle * pickle, const CiObject * string)
   CiObject *bytes = ci_pickle_new_object (pickle, CI_OBJECT_BYTES);
   const guint8 *src = (const guint8 *) string->u.text.data;
   gsize size = string->u.text.size, n = 0;
-  guint8 *dst;
+  guint8 *dst, bad = 0;
 
   /* A memorised string might be decoded again and again. */
   if (size > pickle->size - pickle->decoded_bytes)
@@ -228,19 +228,18 @@ decode_latin1 (CiPickle * pickle, const CiObject * string)
     return ci_pickle_fail (pickle, CI_ERROR_OUT_OF_MEMORY,
         "no memory for %" G_GSIZE_FORMAT " bytes", size);
   g_ptr_array_add (pickle->decoded, dst);
-  for (gsize i = 0; i < size; i++) {
-    if (src[i] < 0x80) {
-      dst[n++] = src[i];
-    } else if ((src[i] == 0xc2 || src[i] == 0xc3) && i + 1 < size
-        && (src[i + 1] & 0xc0) == 0x80) {
-      dst[n++] = (guint8) (src[i] << 6) | (src[i + 1] & 0x3f);
-      i++;
-    } else {
-      return ci_pickle_fail (pickle, CI_ERROR_BAD_FORMAT,
-          "expected a string of characters up to 255, found byte 0x%02x of "
-          "another one", src[i]);
-    }
+  /* Which bytes begin a pair is as random as the weights: no branches. */
+  for (gsize i = 0; i < size; n++) {
+    guint8 first = src[i], next = i + 1 < size ? src[i + 1] : 0;
+    guint8 wide = first >> 7;
+
+    bad |= wide & (((first & 0xfe) != 0xc2) | ((next & 0xc0) != 0x80));
+    dst[n] = wide ? (guint8) (first << 6) | (next & 0x3f) : first;
+    i += 1 + wide;
   }
+  if (bad)
+    return ci_pickle_fail (pickle, CI_ERROR_BAD_FORMAT,
+        "expected a string of characters up to 255, found others");
   bytes->u.text.data = (const gchar *) dst;
   bytes->u.text.size = n;
   return bytes;
