@@ -57,6 +57,15 @@ is_tensor (const CiObject * object)
       && object->u.array.sizes);
 }
 
+static gboolean
+has_tensors (const CiObject * dict)
+{
+  for (guint i = 0; i < dict->u.list.n; i += 2)
+    if (is_tensor (dict->u.list.items[i + 1]))
+      return TRUE;
+  return FALSE;
+}
+
 static const CiObject *
 find_state_dict (const CiObject * root)
 {
@@ -67,7 +76,7 @@ find_state_dict (const CiObject * root)
   for (guint i = 0; i < G_N_ELEMENTS (keys); i++) {
     const CiObject *dict = ci_object_get (root, keys[i]);
 
-    if (dict && dict->kind == CI_OBJECT_DICT)
+    if (dict && dict->kind == CI_OBJECT_DICT && has_tensors (dict))
       return dict;
   }
   return root;
@@ -423,10 +432,10 @@ read_state_dict (CiCheckpoint * checkpoint, const CiPickle * pickle,
     return fail_empty (root, error);
   reader.max_copied = (guint64) file_size * MAX_COPY_FACTOR + MAX_COPY_EXTRA;
   dict = find_state_dict (root);
+  if (!has_tensors (dict))
+    return fail_empty (root, error);
   if (!list_tensors (tensors, dict, error))
     return FALSE;
-  if (tensors->len == 0)
-    return fail_empty (dict, error);
   stripped = strip_prefix (tensors);
   if (!ci_names_sort (tensors, "tensor", error))
     return FALSE;

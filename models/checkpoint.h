@@ -33,8 +33,9 @@ const gchar *ci_checkpoint_format_name (CiCheckpointFormat format);
  * The state dict is the file's dict itself or its entry "model", "state_dict",
  * "model_state" or "model_state_dict". What is no tensor is left out, and a
  * prefix `module.` that all names share is stripped. Variances that detectron2
- * stored with eps subtracted later (FrozenBN before version 3) come as the
- * network uses them.
+ * stored before its FrozenBN had version 3 come without the eps that they held
+ * (SEMANTICS 2.1). Statistics that version 1 lacked are missing here, too:
+ * nothing tells such a FrozenBN from a GroupNorm.
  */
 typedef struct _CiCheckpoint CiCheckpoint;
 

@@ -138,8 +138,9 @@ ci_pickle_find_global (CiPickle * pickle, const gchar * module,
   shown_module = escape (module, module_size);
   shown_name = escape (name, name_size);
   return ci_pickle_fail (pickle, CI_ERROR_UNSUPPORTED,
-      "\"%s.%s\" is refused: only the classes and functions of a state dict "
-      "are known, and none is ever executed", shown_module, shown_name);
+      "\"%s.%s\" is refused: only what a state dict needs is known, and "
+      "nothing is ever executed; save the state dict alone", shown_module,
+      shown_name);
 }
 
 /* ---- arguments -------------------------------------------------------- */

@@ -127,7 +127,8 @@ def surroundings():
     nested = collections.defaultdict(list)
     nested["losses"].append(np.float64(0.25))
     loop = []
-    loop.append(loop)
+    loop.append((loop, loop, loop, loop))
+    loop_of_tuples = loop[0]
     return {
         "optimizer": adam.state_dict(),
         "scheduler": {
@@ -139,7 +140,7 @@ def surroundings():
         "device": torch.device("cpu"), "dtype": torch.float16,
         "big": 1 << 70, "negative": -(1 << 40), "set": {1, 2},
         "frozen": frozenset([3]), "bytes": b"\x00\xff", "nothing": b"",
-        "bytearray": bytearray(b"abc"), "loop": loop,
+        "bytearray": bytearray(b"abc"), "loop": loop_of_tuples,
     }
 
 
@@ -148,7 +149,8 @@ def write_torch():
     for file, legacy in (("torch_zip.pth", False), ("torch_legacy.pth", True)):
         save({"model": state, **surroundings()}, file, legacy)
         expect_torch(file, state)
-    save(state, "protocol5.pth", pickle_protocol=5)
+    save({**surroundings(), "model": state}, "protocol5.pth",
+         pickle_protocol=5)
     expect_torch("protocol5.pth", state)
 
     # where the state dict may be
