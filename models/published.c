@@ -26,6 +26,10 @@ typedef struct
 {
   CiNeck type;
   gint channels, top_levels, min_size, max_size;
+  enum
+  {
+    ANY_NORM, FROZEN_NORM, TRAINED_NORM,
+  } norm;                       /* of the backbone */
 } Neck;
 
 typedef struct
@@ -73,7 +77,8 @@ static const Backbone v57 = OTHER (CI_BACKBONE_VOVNET, 57);
 static const Backbone v99 = OTHER (CI_BACKBONE_VOVNET, 99);
 
 static const Neck p7 = { CI_NECK_FPN, 256, 2, 800, 1333 };
-static const Neck p6 = { CI_NECK_FPN, 256, 1, 550, 916 };
+static const Neck p6 = { CI_NECK_FPN, 256, 1, 550, 916, FROZEN_NORM };
+static const Neck p6_rt = { CI_NECK_FPN, 256, 1, 512, 736, TRAINED_NORM };
 static const Neck p5 = { CI_NECK_FPN, 256, 0, 512, 736 };
 static const Neck bifpn = { CI_NECK_BIFPN, 160, 2, 800, 1333 };
 
@@ -147,6 +152,7 @@ static const Row rows[] = {
   {BLEND "550_R_50_1x " BLEND "550_R_50_3x", &blendmask2, &r50, &p6, &shared3,
       80},
   {BLEND "550_R_50_dcni3_5x", &blendmask2, &r50_dcni3, &p6, &shared3, 80},
+  {BLEND "RT_R_50_4x", &blendmask2, &r50, &p6_rt, &shared3, 80},
   {BLEND "RT_R_50_4x_syncbn_shtw", &blendmask2, &r50, &p5, &shared3, 80},
   {BLEND "RT_R_50_4x_bn-head_syncbn_shtw", &blendmask2, &r50, &p5,
       &shared3_bn, 80},
@@ -265,6 +271,16 @@ deform_bits (const CiConfig * c)
   return bits;
 }
 
+/* Whether @neck makes the levels of @c on a backbone like the one that was
+ * trained. */
+static gboolean
+has_levels (const Neck * neck, const CiTensorFacts * facts,
+    const CiConfig * c)
+{
+  return neck->top_levels == c->fpn.top_levels && (neck->norm == ANY_NORM
+      || (neck->norm == TRAINED_NORM) == facts->trained_norm);
+}
+
 /* Whether @row has the same parts as the tensors of @c: all but how many
  * channels, convolutions and classes there are. */
 static gboolean
@@ -275,7 +291,7 @@ has_parts (const Row * row, const CiTensorFacts * facts, const CiConfig * c)
   if (b->type != c->backbone.type || b->depth != c->backbone.depth
       || row->method->architecture != c->architecture
       || row->neck->type != c->fpn.type
-      || row->neck->top_levels != c->fpn.top_levels
+      || !has_levels (row->neck, facts, c)
       || row->towers->norm != c->fcos.norm
       || row->towers->deformable != c->fcos.use_deformable
       || row->method->use_scale != c->fcos.use_scale
@@ -450,7 +466,7 @@ ci_published_fill (const CiUpstream * upstream, const CiTensorFacts * facts,
   if (!fill_backbone (upstream, facts, source, config, error))
     return NULL;
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
-    if (rows[i].neck->top_levels == config->fpn.top_levels) {
+    if (has_levels (rows[i].neck, facts, config)) {
       config->input.min_size = rows[i].neck->min_size;
       config->input.max_size = rows[i].neck->max_size;
     }

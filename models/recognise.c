@@ -552,6 +552,9 @@ ci_recognise (const CiCheckpoint * checkpoint, const gchar * source,
     memcpy (config->input.pixel_std, std, sizeof std);
     facts->pixels = TRUE;
   }
+  /* frozen ones do not count */
+  facts->trained_norm = find_name (&r, "backbone.bottom_up.",
+      "norm.num_batches_tracked") != NULL;
   if (has (&r, "controller.weight"))
     return read_condinst (&r, facts);
   if (has (&r, "top_layer.weight"))

@@ -85,6 +85,7 @@ typedef struct
   gboolean pixels;              /* pixel_mean and pixel_std are stored */
   gboolean sizes_of_interest;
   gboolean semantic;            /* a semantic head, for training only */
+  gboolean trained_norm;        /* the backbone's batch norm was trained */
   gint head_parameters;         /* channels of condinst's controller */
 } CiTensorFacts;
 

@@ -44,7 +44,7 @@ check_keys (const CiUpstream * upstream)
 {
   for (guint i = 0; i < G_N_ELEMENTS (networks); i++)
     for (guint told = 0; told < 2; told++) {
-      const CiTensorFacts facts = { TRUE, TRUE, FALSE, 169 };
+      const CiTensorFacts facts = { TRUE, TRUE, FALSE, FALSE, 169 };
       g_autoptr (GError) error = NULL;
       g_autoptr (CiConfig) config = ci_config_parse (networks[i], "own", NULL);
       gboolean ok = ci_upstream_apply (upstream, told ? &facts : NULL, "fuzz",
