@@ -4,38 +4,13 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <gst/check/gstcheck.h>
+#include "model_helpers.h"
 
 #include <string.h>
 
 #include <glib/gstdio.h>
 
 #include "models/upstream.h"
-#include "sparse.h"
-
-static gchar *dir;              /* made for each test */
-
-static void
-setup (void)
-{
-  dir = g_dir_make_tmp ("ci-XXXXXX", NULL);
-}
-
-static void
-teardown (void)
-{
-  GDir *entries = g_dir_open (dir, 0, NULL);
-  const gchar *name;
-
-  while ((name = g_dir_read_name (entries))) {
-    g_autofree gchar *path = g_build_filename (dir, name, NULL);
-
-    g_remove (path);
-  }
-  g_dir_close (entries);
-  g_rmdir (dir);
-  g_clear_pointer (&dir, g_free);
-}
 
 static gchar *
 write_text (const gchar * name, const gchar * text)
@@ -401,19 +376,8 @@ GST_END_TEST;
     "\"fcos\":{\"norm\":\"gn\"},\"condinst\":{\"mask_branch\":{" \
     "\"channels\":16,\"norm\":\"bn\"}},\"classes\":[\"a\",\"b\",\"c\"]}"
 
-static gchar *
-write_network (const gchar * name, const gchar * json)
-{
-  g_autoptr (Sparse) sparse = sparse_new ();
-  gchar *path = g_build_filename (dir, name, NULL);
-
-  sparse_add_network (sparse, json);
-  sparse_write (sparse, path);
-  return path;
-}
-
 static CiModel *
-load_ok (const gchar * path, const gchar * config, const gchar * setting)
+load_with (const gchar * path, const gchar * config, const gchar * setting)
 {
   const gchar *const settings[] = { setting, NULL };
   GError *error = NULL;
@@ -434,8 +398,8 @@ GST_START_TEST (test_precedence)
 
   for (guint step = 0; step < 4; step++) {
     static const gchar *const siblings[] = { "m.json", "m.yml", "m.yaml" };
-    g_autoptr (CiModel) model = load_ok (path, NULL, NULL);
-    g_autoptr (CiModel) again = load_ok (path, NULL, NULL);
+    g_autoptr (CiModel) model = load_with (path, NULL, NULL);
+    g_autoptr (CiModel) again = load_with (path, NULL, NULL);
     g_autofree gchar *json = ci_model_to_json (model);
     static const gint sizes[] = { 800, 401, 402, 403 };
 
@@ -452,8 +416,9 @@ GST_START_TEST (test_precedence)
     }
   }
   {
-    g_autoptr (CiModel) model = load_ok (path, given, NULL);
-    g_autoptr (CiModel) set = load_ok (path, given, "INPUT.MIN_SIZE_TEST=203");
+    g_autoptr (CiModel) model = load_with (path, given, NULL);
+    g_autoptr (CiModel) set = load_with (path, given,
+        "INPUT.MIN_SIZE_TEST=203");
     g_autofree gchar *json = ci_model_to_json (set);
 
     ci_model_get_test_size (model, &min, &max);
@@ -478,20 +443,20 @@ GST_START_TEST (test_described)
   g_autofree gchar *saved = g_build_filename (dir, "s.safetensors", NULL);
   g_autofree gchar *sibling = write_text ("s.yaml",
       "INPUT: {MIN_SIZE_TEST: 123}\n");
-  g_autoptr (CiModel) model = load_ok (path, NULL, "INPUT.MIN_SIZE_TEST=321");
+  g_autoptr (CiModel) model = load_with (path, NULL, "INPUT.MIN_SIZE_TEST=321");
   g_autoptr (CiModel) plain = NULL;
   g_autoptr (CiModel) amended = NULL;
-  g_autoptr (CiModel) random = load_ok ("random:condinst-light", NULL,
+  g_autoptr (CiModel) random = load_with ("random:condinst-light", NULL,
       "MODEL.FCOS.NMS_TH=0.25");
   const gchar *const wrong[] = { "MODEL.FCOS.NUM_CLASSES=4", NULL };
   GError *error = NULL;
   gint min, max;
 
   fail_unless (ci_model_save (model, saved, FALSE, NULL));
-  plain = load_ok (saved, NULL, NULL);
+  plain = load_with (saved, NULL, NULL);
   ci_model_get_test_size (plain, &min, &max);
   fail_unless_equals_int (min, 321);
-  amended = load_ok (saved, sibling, NULL);
+  amended = load_with (saved, sibling, NULL);
   ci_model_get_test_size (amended, &min, &max);
   fail_unless_equals_int (min, 123);
   fail_unless_equals_string (ci_model_get_class_name (amended, 1), "class 1");
@@ -523,7 +488,7 @@ GST_START_TEST (test_keys)
       "  CONDINST: {MASK_OUT_STRIDE: 2}\n";
   g_autofree gchar *path = write_network ("m.pth", NETWORK);
   g_autofree gchar *file = write_text ("c.yaml", config);
-  g_autoptr (CiModel) model = load_ok (path, file, NULL);
+  g_autoptr (CiModel) model = load_with (path, file, NULL);
   const CiConfig *c = ci_model_get_config (model);
 
   fail_unless_equals_int (c->input.min_size, 480);
@@ -662,7 +627,7 @@ GST_START_TEST (test_classes)
         CI_DTYPE_F32, 1, one, NULL);
     g_remove (path);
     sparse_write (sparse, path);
-    model = load_ok (path, NULL, cases[i].setting);
+    model = load_with (path, NULL, cases[i].setting);
     fail_unless_equals_int (ci_model_get_n_classes (model), cases[i].n);
     fail_unless_equals_string (ci_model_get_class_name (model, 0),
         cases[i].first);
@@ -700,7 +665,7 @@ upstream_suite (void)
   TCase *tc = tcase_create ("general");
 
   suite_add_tcase (s, tc);
-  tcase_add_checked_fixture (tc, setup, teardown);
+  tcase_add_checked_fixture (tc, setup_dir, teardown_dir);
   tcase_set_timeout (tc, 60);
   tcase_add_test (tc, test_values);
   tcase_add_test (tc, test_nests);

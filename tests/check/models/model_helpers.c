@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "model_helpers.h"
+
+#include <string.h>
+
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+
+gchar *dir;
+
+void
+setup_dir (void)
+{
+  dir = g_dir_make_tmp ("ci-XXXXXX", NULL);
+}
+
+void
+teardown_dir (void)
+{
+  GDir *entries = g_dir_open (dir, 0, NULL);
+  const gchar *name;
+
+  while ((name = g_dir_read_name (entries))) {
+    g_autofree gchar *path = g_build_filename (dir, name, NULL);
+
+    g_remove (path);
+  }
+  g_dir_close (entries);
+  g_rmdir (dir);
+  g_clear_pointer (&dir, g_free);
+}
+
+/* Loads with the settings SETTING|SETTING|.., "" for none. */
+static CiModel *
+load (const gchar * path, const gchar * config, const gchar * settings,
+    GError ** error)
+{
+  g_auto (GStrv) list = g_strsplit (settings, "|", -1);
+
+  return ci_model_load_full (path, config, (const gchar * const *) list,
+      error);
+}
+
+CiModel *
+load_ok (const gchar * path, const gchar * config, const gchar * settings)
+{
+  GError *error = NULL;
+  CiModel *model = load (path, config, settings, &error);
+
+  fail_unless (model, "%s %s: %s", path, settings,
+      error ? error->message : "no error set");
+  return model;
+}
+
+void
+check_bad (const gchar * path, const gchar * config, const gchar * settings,
+    CiError code, const gchar * wanted)
+{
+  g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
+  GError *error = NULL;
+
+  fail_if (load (path, config, settings, &error), "%s: accepted", settings);
+  fail_unless (error, "no error for %s", settings);
+  fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
+      "code %d: %s", error->code, error->message);
+  for (guint i = 0; parts[i]; i++)
+    fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
+        parts[i], error->message);
+  g_error_free (error);
+}
+
+gchar *
+write_sparse (const Sparse * sparse, const gchar * name)
+{
+  gchar *path = g_build_filename (dir, name, NULL);
+
+  sparse_write (sparse, path);
+  return path;
+}
+
+gchar *
+write_network (const gchar * name, const gchar * json)
+{
+  g_autoptr (Sparse) sparse = sparse_new ();
+
+  sparse_add_network (sparse, json);
+  return write_sparse (sparse, name);
+}
+
+gchar *
+get_recognised (const CiModel * model)
+{
+  g_autofree gchar *json = ci_model_to_json (model);
+  g_autoptr (JsonNode) node = json_from_string (json, NULL);
+  JsonObject *object = json_node_get_object (node);
+  GString *out = g_string_new (NULL);
+  JsonArray *names;
+
+  fail_unless (json_object_has_member (object, "recognised"), "%s", json);
+  names = json_object_get_array_member (object, "recognised");
+  for (guint i = 0; i < json_array_get_length (names); i++)
+    g_string_append_printf (out, "%s%s", i ? " " : "",
+        json_array_get_string_element (names, i));
+  return g_string_free (out, FALSE);
+}
