@@ -39,12 +39,11 @@ golden_near_box (const gfloat * a, const gfloat * b)
 static gdouble
 tolerance_of (const gchar * name, JsonObject * noise, gdouble spread)
 {
-  const gchar *kind = strrchr (name, '.') + 1;
+  const gchar *kind = strrchr (name, '.');
 
   if (g_str_equal (name, "input"))
     return 1e-4;
-  if (g_str_has_prefix (name, "mask."))
-    kind = "mask";
+  kind = g_str_has_prefix (name, "mask.") ? "mask" : kind + 1;
   if (json_object_has_member (noise, kind))
     return 10 * json_object_get_double_member (noise, kind);
   /* a backbone's maps have no entry */
