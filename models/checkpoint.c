@@ -242,7 +242,9 @@ show_numpy (Reader * reader, Item * item, GError ** error)
 {
   CiNamedTensor *tensor = &item->tensor;
   const CiObject *object = item->object;
+  const CiObject *axes = object->u.array.axes;
   gint64 strides[CI_MAX_DIMS], step = 1;
+  gint order[CI_MAX_DIMS], n;
   CiTensorSource source = { (const guint8 *) object->u.array.data->u.text.data,
     NULL, object->u.array.swap, TRUE
   };
@@ -250,11 +252,15 @@ show_numpy (Reader * reader, Item * item, GError ** error)
   tensor->dtype = object->u.array.dtype;
   if (!set_shape (tensor, object->u.array.sizes, error))
     return FALSE;
-  if (object->u.array.fortran && tensor->n_dims <= CI_MAX_DIMS
-      && tensor->n_elements) {
-    for (gint i = 0; i < tensor->n_dims; i++) {
-      strides[i] = step;
-      step *= tensor->view.dims[i];
+  n = tensor->n_dims;
+  if (n <= CI_MAX_DIMS && tensor->n_elements) {
+    /* the tensor's dimensions in the order in which they lie */
+    for (gint i = 0; i < n; i++)
+      order[axes ? axes->u.list.items[i]->u.integer :
+          object->u.array.fortran ? n - 1 - i : i] = i;
+    for (gint i = n - 1; i >= 0; i--) {
+      strides[order[i]] = step;
+      step *= tensor->view.dims[order[i]];
     }
     source.strides = strides;
   }

@@ -80,9 +80,10 @@ struct _CiObject
     struct
     {
       const CiObject *sizes;    /* NULL: it never got contents */
+      const CiObject *axes;     /* NULL, or the position of each dimension */
       const CiObject *data;     /* BYTES, as many as the sizes say */
       const CiFileDType *dtype; /* NULL: none of numbers */
-      gboolean fortran, swap;
+      gboolean fortran, swap;   /* reversed dimensions, bytes */
     } array;
   } u;
 };

@@ -505,7 +505,39 @@ build_array (CiPickle * pickle, CiObject * array, const CiObject * state)
       items[3]->u.integer != 0);
 }
 
-/* _frombuffer (data, dtype, shape, "C" or "F") */
+/* Dimension i of @array is number axes[i] of those in which its data lies. */
+static gboolean
+permute (CiPickle * pickle, CiObject * array, const CiObject * axes)
+{
+  const CiObject *stored = array->u.array.sizes;
+  CiObject *sizes = ci_pickle_new_object (pickle, CI_OBJECT_TUPLE);
+  guint n = stored->u.list.n;
+  guint64 seen = 0;
+
+  sizes->u.list.items = g_new (CiObject *, n);
+  sizes->u.list.n = sizes->u.list.capacity = n;
+  if (!check_sizes (pickle, "axes", axes))
+    return FALSE;
+  for (guint i = 0; i < n && axes->u.list.n == n; i++) {
+    gint64 axis = axes->u.list.items[i]->u.integer;
+
+    if (axis >= n || (seen & G_GUINT64_CONSTANT (1) << axis))
+      break;
+    seen |= G_GUINT64_CONSTANT (1) << axis;
+    sizes->u.list.items[i] = stored->u.list.items[axis];
+  }
+  if (axes->u.list.n != n || (n && seen != G_MAXUINT64 >> (64 - n))) {
+    ci_pickle_fail (pickle, CI_ERROR_BAD_FORMAT,
+        "the axes of an array are no permutation of its %u dimensions", n);
+    return FALSE;
+  }
+  array->u.array.sizes = sizes;
+  array->u.array.axes = axes;
+  return TRUE;
+}
+
+/* _frombuffer (data, dtype, shape, "C" or "F"), or since numpy 2 (data, dtype,
+ * shape of the data, "K", axes) */
 static CiObject *
 make_from_buffer (CiPickle * pickle, const CiGlobal * global,
     const CiObject * args)
@@ -514,11 +546,20 @@ make_from_buffer (CiPickle * pickle, const CiGlobal * global,
     CI_OBJECT_TUPLE, CI_OBJECT_STRING, END
   };
   CiObject **items = args->u.list.items;
+  gboolean fortran, keep;
+  CiObject *array;
 
   if (!check_items (pickle, global->name, args, kinds))
     return NULL;
-  return fill_array (pickle, ci_pickle_new_object (pickle, CI_OBJECT_ARRAY),
-      items[2], items[1], items[0], ci_object_equals (items[3], "F"));
+  fortran = ci_object_equals (items[3], "F");
+  keep = ci_object_equals (items[3], "K") && args->u.list.n > 4
+      && items[4]->kind == CI_OBJECT_TUPLE;
+  if (!fortran && !keep && !ci_object_equals (items[3], "C"))
+    return ci_pickle_fail (pickle, CI_ERROR_UNSUPPORTED,
+        "expected an array in the order C, F or K with its axes");
+  array = fill_array (pickle, ci_pickle_new_object (pickle, CI_OBJECT_ARRAY),
+      items[2], items[1], items[0], fortran);
+  return array && (!keep || permute (pickle, array, items[4])) ? array : NULL;
 }
 
 /* scalar (dtype, data) */

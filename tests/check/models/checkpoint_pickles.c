@@ -32,6 +32,9 @@
       GLOBAL ("numpy", "ndarray") "K\0\x85" "C\1b")
 #define ARRAY(sizes, dtype, data) \
     EMPTY_ARRAY TUPLE ("K\1" TUPLE (sizes) dtype "\x89" data) "b"
+#define FROM_BUFFER(sizes, order, axes) \
+    REDUCE (GLOBAL ("numpy._core.numeric", "_frombuffer"), \
+      "C\x10" "0123456789abcdef" F4 TUPLE (sizes) TEXT ("\1", order) axes)
 #define INT_MAX64 "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f"
 #define INT_2_62 "\x8a\x08\0\0\0\0\0\0\0\x40"
 #define MINUS "J\xff\xff\xff\xff"
@@ -163,6 +166,14 @@ static const Row plain[] = {
   BAD (DICT (ARRAY ("K\1", F4, "N")), "expected the bytes of an array"),
   BAD (DICT (ARRAY ("K\1", "N", "C\4abcd")),
       "ndarray: expected a numpy dtype as value 2, found None"),
+  BAD (DICT (FROM_BUFFER ("K\2K\2", "K", "(K\1K\1t")), "no permutation"),
+  BAD (DICT (FROM_BUFFER ("K\2K\2", "K", "(K\1K\2t")),
+      "the axes of an array are no permutation of its 2 dimensions"),
+  BAD (DICT (FROM_BUFFER ("K\2K\2", "K", "(K\1t")), "no permutation"),
+  BAD (DICT (FROM_BUFFER ("K\2K\2", "K", "(K\1" MINUS "t")),
+      "axes: negative value -1"),
+  FOREIGN (DICT (FROM_BUFFER ("K\2K\2", "K", "N")), "order C, F or K"),
+  FOREIGN (DICT (FROM_BUFFER ("K\2K\2", "A", "N")), "order C, F or K"),
   BAD (DICT (REDUCE (GLOBAL ("_codecs", "encode"), "\x8c\2\xc4\x80"
               TEXT ("\x06", "latin1"))), "characters up to 255, found others"),
   BAD (DICT (REDUCE (GLOBAL ("_codecs", "encode"), "\x8c\1\xc3"

@@ -263,6 +263,8 @@ def write_numpy():
     arrays.update({
         "rows": rng.standard_normal((3, 4)).astype("f4"),
         "fortran": np.asfortranarray(rng.standard_normal((2, 3, 4), "f4")),
+        "permuted": rng.standard_normal((2, 3, 4)).astype("f4").transpose(
+            1, 2, 0),
         "big": rng.standard_normal((2, 3)).astype(">f4"),
         "big.fortran": np.asfortranarray(
             rng.standard_normal((3, 2)).astype(">f8")),
