@@ -31,8 +31,9 @@ print_help (void)
   for (i = 0; i < G_N_ELEMENTS (commands); i++)
     g_print ("  %-8s%s\n", commands[i].name, commands[i].summary);
   g_print ("\nMODEL is a model file (safetensors, or an official .pth or "
-      ".pkl), the name of\nan installed model (condinst-light), or random:NAME, "
-      "a published architecture\nwith made-up weights (random:condinst-r50).\n\n"
+      ".pkl), the name\nof an installed model (condinst-light), or "
+      "random:NAME, a published architecture\nwith made-up weights "
+      "(random:condinst-r50).\n\n"
       "  --help      Show this\n  --version   Show the version\n");
 }
 
