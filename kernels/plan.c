@@ -355,10 +355,48 @@ new_storage (GPtrArray * storages, gsize bytes, gint step)
 }
 
 static gboolean
+same_weights (const CiNode * a, const CiNode * b)
+{
+  return g_str_equal (a->name, b->name)
+      && g_strcmp0 (a->norm_name, b->norm_name) == 0
+      && g_strcmp0 (a->scale_name, b->scale_name) == 0
+      && a->channels == b->channels && a->kernel == b->kernel
+      && a->stride == b->stride && a->padding == b->padding
+      && a->groups == b->groups && a->activation == b->activation;
+}
+
+static void
+form_groups (CiPlan * plan)
+{
+  CiNode *first = NULL;
+  CiValue lead = CI_NO_VALUE;
+
+  for (guint i = 0; i < plan->graph->nodes->len; i++) {
+    CiNode *node = ci_graph_node (plan->graph, i);
+
+    plan->lead[i] = i;
+    plan->group[i] = 1;
+    if (node->op == CI_OP_NONE)
+      continue;
+    if (first && node->op == CI_OP_CONV && node->residual == CI_NO_VALUE
+        && node->srcs[0] < lead && same_weights (first, node)) {
+      plan->lead[i] = lead;
+      plan->group[lead]++;
+      plan->group[i] = 0;
+      continue;
+    }
+    lead = i;
+    first = plan->backend->groups && node->op == CI_OP_CONV
+        && node->residual == CI_NO_VALUE ? node : NULL;
+  }
+}
+
+static gboolean
 plan_memory (CiPlan * plan, GError ** error)
 {
   gint n = plan->graph->nodes->len;
   g_autofree gint *last = g_new0 (gint, n);
+  g_autofree gint *end_of = g_new0 (gint, n);   /* last one of its group */
   g_autofree CiValue *into = g_new (CiValue, n);
   g_autofree gsize *within = g_new0 (gsize, n);
   g_autofree Storage **of = g_new0 (Storage *, n);
@@ -366,14 +404,18 @@ plan_memory (CiPlan * plan, GError ** error)
   g_autoptr (GPtrArray) storages = g_ptr_array_new_with_free_func (g_free);
   guint8 *arena;
 
+  /* a group's sources and results live together */
+  for (gint i = 0; i < n; i++)
+    end_of[plan->lead[i]] = i;
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
+    gint end = end_of[plan->lead[i]];
 
     for (gint k = 0; k < node->n_srcs; k++)
-      last[node->srcs[k]] = i;
+      last[node->srcs[k]] = end;
     if (node->residual != CI_NO_VALUE)
-      last[node->residual] = i;
-    last[i] = MAX (last[i], i);
+      last[node->residual] = end;
+    last[i] = MAX (last[i], end);
   }
   find_parts (plan, into, within);
   for (gint i = 0; i < n; i++) {
@@ -397,10 +439,10 @@ plan_memory (CiPlan * plan, GError ** error)
         of[i] = of[src];
     }
     if (!of[whole])
-      of[whole] = new_storage (storages, bytes, i);
+      of[whole] = new_storage (storages, bytes, plan->lead[i]);
     of[i] = of[whole];
     of[i]->end = MAX (of[i]->end, end);
-    scratch_bytes = plan->backend->scratch ?
+    scratch_bytes = plan->backend->scratch && plan->lead[i] == i ?
         plan->backend->scratch (plan, i) : 0;
     if (scratch_bytes)
       scratch[i] = new_storage (storages, scratch_bytes, i);
@@ -507,6 +549,7 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
       }
     }
   }
+  form_groups (plan);
   return plan_memory (plan, error);
 }
 
@@ -521,13 +564,15 @@ make_steps (CiPlan * plan, GError ** error)
     if (node->op == CI_OP_NONE
         || (node->op == CI_OP_INPUT && ci_plan_map (plan, i)->block == 1))
       continue;
-    step->node = node;
-    step->value = i;
-    plan->n_steps++;
-    if (!plan->backend->prepare (plan, step, error)) {
-      if (node->name)
-        g_prefix_error (error, "%s: ", node->name);
-      return FALSE;
+    if (plan->lead[i] == (CiValue) i) {
+      step->node = node;
+      step->value = i;
+      plan->n_steps++;
+      if (!plan->backend->prepare (plan, step, error)) {
+        if (node->name)
+          g_prefix_error (error, "%s: ", node->name);
+        return FALSE;
+      }
     }
     if (node->op == CI_OP_CONV || node->op == CI_OP_DEFORM_CONV) {
       const CiMap *out = ci_plan_map (plan, i);
@@ -567,6 +612,8 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   plan->names = g_ptr_array_new ();
   plan->buffers = g_new0 (CiBuffer, n);
   plan->keep = g_new0 (gboolean, n);
+  plan->lead = g_new0 (CiValue, n);
+  plan->group = g_new0 (gint, n);
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
 
@@ -609,6 +656,8 @@ ci_plan_free (CiPlan * plan)
   g_free (plan->steps);
   g_free (plan->buffers);
   g_free (plan->keep);
+  g_free (plan->lead);
+  g_free (plan->group);
   g_ptr_array_unref (plan->names);
   g_ptr_array_unref (plan->extra);
   ci_graph_free (plan->graph);

@@ -56,6 +56,7 @@ struct _CiStep
 typedef struct
 {
   gint block;
+  gboolean groups;              /* takes groups of convolutions as one step */
   gboolean (*prepare) (CiPlan * plan, CiStep * step, GError ** error);
   gsize (*scratch) (CiPlan * plan, CiValue value);
   gint (*begin) (void);
@@ -74,6 +75,11 @@ struct _CiPlan
   gfloat *input;                /* planar */
   CiBuffer *buffers;            /* one per node */
   gboolean *keep;               /* values that stay readable */
+  /* Convolutions in a row that share their weights (the levels of a pyramid)
+   * are one step, that of the first. Per value: the first one's, and how many
+   * follow it, itself included (0 for the others). */
+  CiValue *lead;
+  gint *group;
   CiStep *steps;
   gint n_steps;
   gsize arena_bytes;

@@ -8,7 +8,9 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     case CI_OP_INPUT:
       return ci_cpu_prepare_pack (plan, step, error);
     case CI_OP_CONV:
-      return ci_cpu_prepare_conv (plan, step, error);
+      return ci_cpu_winograd_pays (plan, step->value) ?
+          ci_cpu_prepare_winograd (plan, step, error) :
+          ci_cpu_prepare_conv (plan, step, error);
     case CI_OP_GROUP_NORM:
       return ci_cpu_prepare_group_norm (plan, step, error);
     case CI_OP_BATCH_NORM:
@@ -47,11 +49,17 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
 static gsize
 scratch (CiPlan * plan, CiValue value)
 {
-  if (ci_graph_node (plan->graph, value)->op == CI_OP_DEFORM_CONV)
-    return ci_cpu_deform_conv_scratch (plan, value);
-  return 0;
+  switch (ci_graph_node (plan->graph, value)->op) {
+    case CI_OP_CONV:
+      return ci_cpu_winograd_pays (plan, value) ?
+          ci_cpu_winograd_scratch (plan, value) : 0;
+    case CI_OP_DEFORM_CONV:
+      return ci_cpu_deform_conv_scratch (plan, value);
+    default:
+      return 0;
+  }
 }
 
-const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, prepare, scratch,
+const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, TRUE, prepare, scratch,
   ci_dnnl_begin, ci_dnnl_end
 };

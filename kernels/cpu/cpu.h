@@ -15,6 +15,11 @@ G_BEGIN_DECLS
 
 /* Each makes one kind of step ready to run. */
 gboolean ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error);
+/* The same for 3x3 convolutions (groups of them) for which it pays. */
+gboolean ci_cpu_winograd_pays (CiPlan * plan, CiValue value);
+gboolean ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step,
+    GError ** error);
+gsize ci_cpu_winograd_scratch (CiPlan * plan, CiValue value);
 gboolean ci_cpu_prepare_max_pool (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step,

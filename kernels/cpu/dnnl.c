@@ -245,15 +245,48 @@ check_conv (const Conv * conv, const CiStep * step, GError ** error)
   return TRUE;
 }
 
-static gboolean
-run_conv (CiPlan * plan, CiStep * step, GError ** error)
+/* A convolution, or a group of them. */
+typedef struct
 {
-  Conv *conv = step->state;
+  gint n_convs, n_slices;       /* of each */
+  Conv **convs;
+} Group;
 
-  if (conv->residual)
-    memcpy (conv->dst, conv->residual, conv->n_floats * sizeof (gfloat));
-  ci_pool_run (plan->pool, run_slice, conv, conv->n_slices);
-  return check_conv (conv, step, error);
+static void
+group_free (gpointer data)
+{
+  Group *group = data;
+
+  for (gint i = 0; i < group->n_convs; i++)
+    if (group->convs[i])
+      conv_free (group->convs[i]);
+  g_free (group->convs);
+  g_free (group);
+}
+
+static void
+run_group_slice (gpointer data, gint task, gint n_tasks)
+{
+  Group *group = data;
+
+  run_slice (group->convs[task / group->n_slices], task % group->n_slices,
+      group->n_slices);
+}
+
+static gboolean
+run_group (CiPlan * plan, CiStep * step, GError ** error)
+{
+  Group *group = step->state;
+  Conv *first = group->convs[0];
+  gboolean ok = TRUE;
+
+  if (first->residual)
+    memcpy (first->dst, first->residual, first->n_floats * sizeof (gfloat));
+  ci_pool_run (plan->pool, run_group_slice, group,
+      group->n_convs * group->n_slices);
+  for (gint i = 0; i < group->n_convs && ok; i++)
+    ok = check_conv (group->convs[i], step, error);
+  return ok;
 }
 
 /* A depthwise layer has kernels of its own. */
@@ -514,6 +547,33 @@ cut_slice (const Layer * layer, Slice * s, gint index, gint n)
     s->groups = 1;
 }
 
+/* Its slices share @layer's weights. */
+static Conv *
+prepare_conv (CiPlan * plan, const CiNode * node, Layer * layer, gint n_slices,
+    GError ** error)
+{
+  Conv *conv = g_new0 (Conv, 1);
+  gboolean ok = TRUE;
+
+  conv->n_slices = n_slices;
+  conv->slices = g_new0 (Slice, n_slices);
+  conv->dst = layer->dst.data;
+  conv->n_floats = ci_map_floats (&layer->dst);
+  if (node->residual != CI_NO_VALUE) {
+    const gfloat *residual = ci_plan_map (plan, node->residual)->data;
+
+    conv->residual = residual == conv->dst ? NULL : residual;
+  }
+  for (gint i = 0; i < n_slices && ok; i++) {
+    cut_slice (layer, &conv->slices[i], i, n_slices);
+    ok = prepare_slice (plan, layer, node->residual != CI_NO_VALUE,
+        &conv->slices[i], error);
+  }
+  if (!ok)
+    g_clear_pointer (&conv, conv_free);
+  return conv;
+}
+
 gboolean
 ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
 {
@@ -522,30 +582,29 @@ ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
     *ci_plan_map (plan, step->value), node->kernel, node->stride,
     node->padding, node->groups, NULL, NULL
   };
-  Conv *conv = g_new0 (Conv, 1);
+  Group *group = g_new0 (Group, 1);
   gboolean ok = TRUE;
-  gint saved;
+  gint saved, n = 0;
 
   if (!is_depthwise (node, layer.src.c))
     layer.groups = ci_cpu_merge_groups (node, layer.src.c);
-  conv->n_slices = count_slices (plan, &layer);
-  conv->slices = g_new0 (Slice, conv->n_slices);
-  conv->dst = layer.dst.data;
-  conv->n_floats = ci_map_floats (&layer.dst);
-  if (node->residual != CI_NO_VALUE) {
-    const gfloat *residual = ci_plan_map (plan, node->residual)->data;
-
-    conv->residual = residual == conv->dst ? NULL : residual;
-  }
-  step->state = conv;
-  step->free_state = conv_free;
-  step->run = run_conv;
+  group->n_convs = plan->group[step->value];
+  group->n_slices = count_slices (plan, &layer);
+  group->convs = g_new0 (Conv *, group->n_convs);
+  step->state = group;
+  step->free_state = group_free;
+  step->run = run_group;
 
   saved = ci_dnnl_begin ();
-  for (gint i = 0; i < conv->n_slices && ok; i++) {
-    cut_slice (&layer, &conv->slices[i], i, conv->n_slices);
-    ok = prepare_slice (plan, &layer, node->residual != CI_NO_VALUE,
-        &conv->slices[i], error);
+  for (CiValue i = step->value; ok && n < group->n_convs; i++) {
+    node = ci_graph_node (plan->graph, i);
+    if (plan->lead[i] != step->value)
+      continue;
+    layer.src = *ci_plan_map (plan, node->srcs[0]);
+    layer.dst = *ci_plan_map (plan, i);
+    group->convs[n] = prepare_conv (plan, node, &layer, group->n_slices,
+        error);
+    ok = group->convs[n++] != NULL;
   }
   ci_dnnl_end (saved);
   unload_weights (&layer);

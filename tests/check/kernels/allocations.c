@@ -191,7 +191,9 @@ GST_START_TEST (test_no_allocation_in_any_layer)
   fail_unless (plan != NULL);
   for (gint i = 0; i < 3 * 60 * 90; i++)
     ci_plan_get_input (plan)[i] = i % 17 - 8;
-  fail_unless (ci_plan_run (plan, &params, NULL));
+  /* oneDNN makes things of its own when a thread comes by first */
+  for (gint i = 0; i < 50; i++)
+    fail_unless (ci_plan_run (plan, &params, NULL));
   n_allocations = 0;
   g_atomic_int_set (&counting, 1);
   for (gint i = 0; i < 10; i++)
