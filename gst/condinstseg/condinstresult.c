@@ -85,13 +85,18 @@ is_known (CondInstResult * result, guint * n_before, const CiInstance * found,
 void
 cond_inst_result_add (CondInstResult * result, const CiInstance * found,
     gint n, const GQuark * labels, gfloat mask_threshold,
-    gdouble iou_threshold)
+    const CiDetectParams * params)
 {
+  const gfloat min_score = sqrtf (params->inference_threshold);
   g_autoptr (GBytes) grids = NULL;
   guint n_before = result->instances->len;
   guint8 table[256], *cells = NULL;
   gsize size = 0, offset = 0;
 
+  /* FCOS compares the class alone with the threshold, so its scores, which
+   * weigh in the centre, can be lower; the best come first */
+  while (n > 0 && found[n - 1].score < min_score)
+    n--;
   for (gint i = 0; i < n; i++)
     if (found[i].grid)
       size += (gsize) found[i].grid_width * found[i].grid_height;
@@ -105,7 +110,7 @@ cond_inst_result_add (CondInstResult * result, const CiInstance * found,
     const CiInstance *src = &found[i];
     GstInstanceMask mask = { 0 };
 
-    if (is_known (result, &n_before, src, iou_threshold))
+    if (is_known (result, &n_before, src, params->nms_threshold))
       continue;
     mask.class_id = src->class_id;
     mask.label = labels[src->class_id];

@@ -30,11 +30,12 @@ void cond_inst_result_reset (CondInstResult * result, guint width,
     guint height);
 /* Adds copies of @n objects that one look at the frame found. @labels has one
  * entry per class. A pixel belongs to an object from the probability
- * @mask_threshold on. Of an object that an earlier look found, too (the same
- * class, an overlap of boxes beyond @iou_threshold), the better copy stays. */
+ * @mask_threshold on. Scores are not lower than the root of the threshold in
+ * @params. Of an object that an earlier look found, too (the same class, an
+ * overlap of boxes beyond the one for NMS), the better copy stays. */
 void cond_inst_result_add (CondInstResult * result, const CiInstance * found,
     gint n, const GQuark * labels, gfloat mask_threshold,
-    gdouble iou_threshold);
+    const CiDetectParams * params);
 
 /* Leaves the @max objects with the highest scores, in that order. */
 void cond_inst_result_truncate (CondInstResult * result, guint max);

@@ -236,7 +236,7 @@ look (GstCondInstSeg * self, const CiImage * image, const CiRegion * region,
     return FALSE;
   }
   cond_inst_result_add (&self->result, found, n, self->quarks, mask_threshold,
-      params->nms_threshold);
+      params);
   ci_session_get_times (self->session, &times);
   times_ns[COND_INST_STAGE_PREPROCESS] += times.preprocess_ns;
   times_ns[COND_INST_STAGE_NETWORK] += times.network_ns;

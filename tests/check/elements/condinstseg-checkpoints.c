@@ -72,6 +72,25 @@ GST_START_TEST (test_boxes_only)
 
 GST_END_TEST;
 
+/* FCOS' own threshold is not on the score, the property is. */
+GST_START_TEST (test_score_threshold)
+{
+  GstVideoInfo info = make_info (GST_VIDEO_FORMAT_I420, 320, 240);
+  GstBuffer *all = run_once (SMALL CHECKPOINT ("fcos_small", "model_zip.pth"),
+      &info);
+  GstBuffer *some = run_once (SMALL CHECKPOINT ("fcos_small", "model_zip.pth")
+      " score-threshold=0.4", &info);
+  GstInstanceMaskMeta *meta = get_meta (some, &info);
+
+  fail_unless (count (some) > 0 && count (some) < count (all));
+  for (guint i = 0; i < count (some); i++)
+    fail_unless (gst_instance_mask_meta_get_instance (meta, i)->score >= 0.4f);
+  gst_buffer_unref (all);
+  gst_buffer_unref (some);
+}
+
+GST_END_TEST;
+
 /* The grid of each object is stretched over its box. */
 GST_START_TEST (test_masks_in_boxes)
 {
@@ -171,6 +190,7 @@ condinstseg_checkpoints_suite (void)
   tcase_set_timeout (tc, 300);
   tcase_add_test (tc, test_containers);
   tcase_add_test (tc, test_boxes_only);
+  tcase_add_test (tc, test_score_threshold);
   tcase_add_test (tc, test_masks_in_boxes);
   tcase_add_test (tc, test_config_settings);
   tcase_add_loop_test (tc, test_bad_configuration, 0,
