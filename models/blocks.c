@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "blocks.h"
 
-static CiValue
-finish (CiGraph * graph, CiValue x, const gchar * norm_name, CiNorm norm,
-    CiActivation activation)
+CiValue
+ci_block_norm (CiGraph * graph, CiValue x, const gchar * norm_name,
+    CiNorm norm, CiActivation activation)
 {
   if (norm == CI_NORM_BN)
     x = ci_graph_batch_norm (graph, x, norm_name);
@@ -22,7 +22,7 @@ ci_block_conv (CiGraph * graph, CiValue src, const gchar * conv,
   CiValue x = ci_graph_conv (graph, src, conv, out_channels, kernel, stride,
       kernel / 2, groups, bias);
 
-  return finish (graph, x, norm_name, norm, activation);
+  return ci_block_norm (graph, x, norm_name, norm, activation);
 }
 
 CiValue
@@ -37,7 +37,7 @@ ci_block_deform_conv (CiGraph * graph, CiValue src, const gchar * offset,
   CiValue x = ci_graph_deform_conv (graph, src, offsets, conv, out_channels, 3,
       stride, 1, groups, bias);
 
-  return finish (graph, x, norm_name, norm, activation);
+  return ci_block_norm (graph, x, norm_name, norm, activation);
 }
 
 CiValue

@@ -21,6 +21,10 @@ typedef struct
 
 /* ---- blocks.c: what all of them use ------------------------------------- */
 
+/* Normalisation `@norm_name` and activation. */
+CiValue ci_block_norm (CiGraph * graph, CiValue src, const gchar * norm_name,
+    CiNorm norm, CiActivation activation);
+
 /* Convolution `@conv`, normalisation `@norm_name` and activation; padding that
  * keeps the size at stride 1. */
 CiValue ci_block_conv (CiGraph * graph, CiValue src, const gchar * conv,

@@ -6,78 +6,93 @@
  */
 #include "blocks.h"
 
+#include <string.h>
+
 #define HEAD "proposal_generator.fcos_head."
 
-/* The tower @tower on level @level: the convolutions are the same on every
- * level, batch norms are not. */
-static CiValue
-build_tower (CiGraph * g, const CiConfig * config, CiValue x,
-    const gchar * tower, gint level, gint n_convs, gboolean deformable)
+/* Layer by layer over all levels, since backends compute convolutions in a row
+ * that share their weights together. */
+
+/* The tower @tower on every level of @x, in place: the convolutions are the
+ * same on every level, batch norms are not. */
+static void
+build_towers (CiGraph * g, const CiConfig * config, CiValue * x,
+    const gchar * tower, gint n_convs, gboolean deformable)
 {
-  gint channels = config->fpn.out_channels;
+  gint channels = config->fpn.out_channels, n = config->fcos.n_levels;
   CiNorm norm = config->fcos.norm;
 
   for (gint i = 0; i < n_convs; i++) {
     g_autofree gchar *conv = g_strdup_printf (HEAD "%s_tower.%d", tower,
         3 * i);
-    g_autofree gchar *norm_name = norm == CI_NORM_BN
-        ? g_strdup_printf (HEAD "%s_tower.%d.%d", tower, 3 * i + 1, level)
-        : g_strdup_printf (HEAD "%s_tower.%d", tower, 3 * i + 1);
+    gboolean last = i == n_convs - 1;
 
-    if (deformable && i == n_convs - 1) {
+    for (gint l = 0; l < n && deformable && last; l++) {
       g_autofree gchar *offset = g_strconcat (conv, ".offset", NULL);
       g_autofree gchar *inner = g_strconcat (conv, ".conv", NULL);
 
-      x = ci_block_deform_conv (g, x, offset, inner, norm_name, norm, channels,
-          1, 1, TRUE, CI_ACTIVATION_RELU);
-    } else {
-      x = ci_block_conv (g, x, conv, norm_name, norm, channels, 3, 1, 1, TRUE,
-          CI_ACTIVATION_RELU);
+      x[l] = ci_block_deform_conv (g, x[l], offset, inner, NULL, CI_NORM_NONE,
+          channels, 1, 1, TRUE, CI_ACTIVATION_NONE);
+    }
+    for (gint l = 0; l < n && !(deformable && last); l++)
+      x[l] = ci_graph_conv (g, x[l], conv, channels, 3, 1, 1, 1, TRUE);
+    for (gint l = 0; l < n; l++) {
+      g_autofree gchar *norm_name = norm == CI_NORM_BN
+          ? g_strdup_printf (HEAD "%s_tower.%d.%d", tower, 3 * i + 1, l)
+          : g_strdup_printf (HEAD "%s_tower.%d", tower, 3 * i + 1);
+
+      x[l] = ci_block_norm (g, x[l], norm_name, norm, CI_ACTIVATION_RELU);
     }
   }
-  return x;
 }
 
-static CiValue
-predict (CiGraph * g, const CiConfig * config, CiValue x, const gchar * name,
-    gint channels)
+static void
+predict (CiGraph * g, const CiConfig * config, const CiValue * x,
+    const gchar * name, gint channels, CiValue * out)
 {
   gint k = config->fcos.prediction_kernel;
 
-  return ci_graph_conv (g, x, name, channels, k, 1, k / 2, 1, TRUE);
+  for (gint l = 0; l < config->fcos.n_levels; l++)
+    out[l] = ci_graph_conv (g, x[l], name, channels, k, 1, k / 2, 1, TRUE);
 }
 
 CiValue
 ci_fcos_build (CiGraph * g, const CiConfig * config, const CiValue * pyramid,
     gint capacity, CiValue * box_towers)
 {
-  CiFcosLevel levels[CI_MAX_LEVELS];
   gint n = config->fcos.n_levels;
+  gsize bytes = n * sizeof (CiValue);
+  CiValue shared[CI_MAX_LEVELS], cls[CI_MAX_LEVELS];
+  CiValue logits[CI_MAX_LEVELS], reg[CI_MAX_LEVELS], ctr[CI_MAX_LEVELS];
+  CiFcosLevel levels[CI_MAX_LEVELS];
+
+  memcpy (shared, pyramid, bytes);
+  build_towers (g, config, shared, "share", config->fcos.num_share_convs,
+      FALSE);
+  memcpy (cls, shared, bytes);
+  build_towers (g, config, cls, "cls", config->fcos.num_cls_convs,
+      config->fcos.use_deformable);
+  predict (g, config, cls, HEAD "cls_logits", config->n_classes, logits);
+  memcpy (box_towers, shared, bytes);
+  build_towers (g, config, box_towers, "bbox", config->fcos.num_box_convs,
+      config->fcos.use_deformable);
+  predict (g, config, box_towers, HEAD "bbox_pred", 4, reg);
+  predict (g, config, box_towers, HEAD "ctrness", 1, ctr);
 
   for (gint l = 0; l < n; l++) {
     g_autofree gchar *scale = g_strdup_printf (HEAD "scales.%d.scale", l);
-    g_autofree gchar *logits = g_strdup_printf ("head.%d.logits", l);
-    g_autofree gchar *reg = g_strdup_printf ("head.%d.reg", l);
-    g_autofree gchar *ctr = g_strdup_printf ("head.%d.ctr", l);
-    CiValue x = build_tower (g, config, pyramid[l], "share", l,
-        config->fcos.num_share_convs, FALSE);
-    CiValue cls = build_tower (g, config, x, "cls", l,
-        config->fcos.num_cls_convs, config->fcos.use_deformable);
-    CiValue box = build_tower (g, config, x, "bbox", l,
-        config->fcos.num_box_convs, config->fcos.use_deformable);
-    CiValue r = predict (g, config, box, HEAD "bbox_pred", 4);
+    g_autofree gchar *logits_name = g_strdup_printf ("head.%d.logits", l);
+    g_autofree gchar *reg_name = g_strdup_printf ("head.%d.reg", l);
+    g_autofree gchar *ctr_name = g_strdup_printf ("head.%d.ctr", l);
 
     if (config->fcos.use_scale)
-      r = ci_graph_scale (g, r, scale);
-    box_towers[l] = box;
+      reg[l] = ci_graph_scale (g, reg[l], scale);
+    reg[l] = ci_graph_activation (g, reg[l], CI_ACTIVATION_RELU);
+    ci_graph_name (g, logits[l], logits_name);
+    ci_graph_name (g, reg[l], reg_name);
+    ci_graph_name (g, ctr[l], ctr_name);
     levels[l] = (CiFcosLevel) {
-    predict (g, config, cls, HEAD "cls_logits", config->n_classes),
-          ci_graph_activation (g, r, CI_ACTIVATION_RELU),
-          predict (g, config, box, HEAD "ctrness", 1),
-          config->fcos.strides[l]};
-    ci_graph_name (g, levels[l].logits, logits);
-    ci_graph_name (g, levels[l].reg, reg);
-    ci_graph_name (g, levels[l].ctr, ctr);
+    logits[l], reg[l], ctr[l], config->fcos.strides[l]};
   }
   return ci_graph_fcos_detect (g, levels, n, capacity,
       config->fcos.thresh_with_ctr);
