@@ -110,7 +110,7 @@ typedef struct
 
   struct
   {
-    gfloat inference_threshold; /* on cls * ctr */
+    gfloat inference_threshold; /* on cls * ctr, or cls (thresh_with_ctr) */
     gdouble nms_threshold;
     gdouble cross_class_threshold;      /* 0: classes do not suppress others */
     gint pre_nms_top_k, post_nms_top_k;
