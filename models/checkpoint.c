@@ -156,8 +156,7 @@ show (Reader * reader, CiNamedTensor * tensor, const CiTensorSource * source,
   return ci_named_tensor_show (tensor, source, error);
 }
 
-/* Fails if the product overflows. Offsets of elements outside the first
- * CI_MAX_DIMS do not matter, since there is no view then. */
+/* Fails if the product of the sizes overflows. */
 static gboolean
 set_shape (CiNamedTensor * tensor, const CiObject * sizes, GError ** error)
 {
@@ -360,13 +359,12 @@ list_modules (const CiObject * dict)
     const CiObject *version = local->kind == CI_OBJECT_DICT
         && local->u.list.n <= MAX_MODULE_ITEMS ?
         ci_object_get (local, "version") : NULL;
-    gchar *name = ci_object_dup_name (metadata->u.list.items[i]);
+    gchar *name = version && version->kind == CI_OBJECT_INT ?
+        ci_object_dup_name (metadata->u.list.items[i]) : NULL;
     Module *module;
 
-    if (!name || !version || version->kind != CI_OBJECT_INT) {
-      g_free (name);
+    if (!name)
       continue;
-    }
     module = g_new0 (Module, 1);
     module->name = name;
     module->version = version->u.integer;

@@ -470,6 +470,7 @@ fill_array (CiPickle * pickle, CiObject * array, const CiObject * sizes,
   array->u.array.dtype = dtype->u.dtype.dtype;
   array->u.array.swap = dtype->u.dtype.swap;
   array->u.array.sizes = sizes;
+  array->u.array.axes = NULL;   /* it may have had other contents */
   array->u.array.fortran = fortran;
   if (!array->u.array.dtype)
     return array;

@@ -309,6 +309,22 @@ GST_START_TEST (test_pickle_python2)
 
 GST_END_TEST;
 
+/* An array whose axes are permuted gets another state with more of them. */
+GST_START_TEST (test_pickle_array_twice)
+{
+  static const gchar pickle[] = DICT (FROM_BUFFER ("K\2K\2", "K", "(K\1K\0t")
+      TUPLE ("K\1" TUPLE ("K\1K\1K\1K\2") F4 "\x89" "C\x08" "abcdefgh") "b");
+  g_autoptr (CiCheckpoint) checkpoint =
+      check_accepted (pickle, sizeof pickle - 1);
+  CiTensor t;
+
+  fail_unless (ci_checkpoint_lookup (checkpoint, "w", &t));
+  fail_unless_equals_int (t.n_dims, 4);
+  fail_unless (memcmp (t.data, "abcdefgh", 8) == 0);
+}
+
+GST_END_TEST;
+
 /* ---- bombs ------------------------------------------------------------ */
 
 static void
@@ -368,13 +384,13 @@ GST_START_TEST (test_pickle_loops)
 
 GST_END_TEST;
 
-/* A million levels: nothing may recurse, neither reading nor freeing. */
+/* 300000 levels: nothing may recurse, neither reading nor freeing. */
 GST_START_TEST (test_pickle_depth)
 {
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
 
   APPEND (bytes, PROTO ")");
-  for (guint i = 0; i < 1000000; i++)
+  for (guint i = 0; i < 300000; i++)
     APPEND (bytes, "\x85");
   APPEND (bytes, ".");
   check_refused (bytes->data, bytes->len, CI_ERROR_UNSUPPORTED,
@@ -407,7 +423,7 @@ GST_START_TEST (test_pickle_decoding)
   APPEND (bytes, PROTO "](" "X\0\0\x10\0");
   append (bytes, text, 1 << 20);
   APPEND (bytes, "q\0");
-  for (guint i = 0; i < 50000; i++)
+  for (guint i = 0; i < 5000; i++)
     APPEND (bytes, GLOBAL ("_codecs", "encode") "h\0" TEXT ("\6", "latin1")
         "\x86R");
   APPEND (bytes, "e.");
@@ -530,6 +546,7 @@ checkpoint_pickles_suite (void)
       G_N_ELEMENTS (tensors));
   tcase_add_test (tc, test_pickle_tensor_accepted);
   tcase_add_test (tc, test_pickle_python2);
+  tcase_add_test (tc, test_pickle_array_twice);
   tcase_add_test (tc, test_pickle_billion_laughs);
   tcase_add_test (tc, test_pickle_loops);
   tcase_add_test (tc, test_pickle_depth);
