@@ -286,8 +286,6 @@ GST_START_TEST (test_bases)
       "_BASE_: middle.yml\nA: 1\n");
   g_autofree gchar *middle = write_text ("middle.yml",
       "B: 2\nA: 2\nD: {E: 1}\n_BASE_: ./bottom.json\n");
-  g_autofree gchar *bottom = write_text ("bottom.json",
-      "{\"A\": 3, \"B\": 3, \"C\": 3, \"D\": {\"F\": 2}}");
   g_autofree gchar *elsewhere = g_strdup_printf ("_BASE_: \"%s\"\nX: 1\n",
       middle);
   g_autofree gchar *absolute = write_text ("absolute.yaml", elsewhere);
@@ -295,6 +293,8 @@ GST_START_TEST (test_bases)
   g_autoptr (CiUpstream) other = ci_upstream_new ();
   const gchar *origin = NULL;
 
+  g_free (write_text ("bottom.json",
+          "{\"A\": 3, \"B\": 3, \"C\": 3, \"D\": {\"F\": 2}}"));
   fail_unless (ci_upstream_read_file (upstream, top, NULL));
   check_value (upstream, "A", "1");
   check_value (upstream, "B", "2");
@@ -313,9 +313,7 @@ GST_START_TEST (test_bad_files)
 {
   g_autofree gchar *own = write_text ("own.yaml", "_BASE_: own.yaml\n");
   g_autofree gchar *a = write_text ("a.yaml", "_BASE_: b.yaml\n");
-  g_autofree gchar *b = write_text ("b.yaml", "_BASE_: ./a.yaml\n");
   g_autofree gchar *list = write_text ("list.yaml", "_BASE_: [a, b]\n");
-  g_autofree gchar *broken = write_text ("broken.yaml", "A: [\n");
   g_autofree gchar *above = write_text ("above.yaml", "_BASE_: broken.yaml\n");
   g_autofree gchar *missing = g_build_filename (dir, "missing.yaml", NULL);
   g_autofree gchar *first = g_build_filename (dir, "c00.yaml", NULL);
@@ -335,6 +333,8 @@ GST_START_TEST (test_bad_files)
     {first, CI_ERROR_BAD_FORMAT, "too long a chain"},
   };
 
+  g_free (write_text ("b.yaml", "_BASE_: ./a.yaml\n"));
+  g_free (write_text ("broken.yaml", "A: [\n"));
   for (guint i = 0; i < 20; i++) {
     g_autofree gchar *name = g_strdup_printf ("c%02u.yaml", i);
     g_autofree gchar *text = g_strdup_printf ("_BASE_: c%02u.yaml\n", i + 1);
