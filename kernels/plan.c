@@ -625,7 +625,8 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   if (!ci_graph_infer (plan->graph, options->height, options->width, hw,
           error))
     goto fail;
-  if (!options->no_fuse)
+  /* the yardstick computes each node by itself */
+  if (!options->no_fuse && options->backend != CI_BACKEND_REF)
     ci_graph_fuse (plan->graph, plan->keep);
   if (!make_buffers (plan, hw, error) || !make_steps (plan, error))
     goto fail;

@@ -1,11 +1,14 @@
 /*
- * network.c: the tensors that networks ask for. Names and shapes are those of
- * the official code's state dicts (AdelaiDet adet/modeling/backbone/,
- * fcos.py, condinst.py, blendmask/; detectron2 resnet.py).
+ * network.c: the tensors that networks ask for, and both backends on networks
+ * that no golden case has. Names and shapes are those of the official code's
+ * state dicts (AdelaiDet adet/modeling/backbone/, fcos.py, condinst.py,
+ * blendmask/; detectron2 resnet.py).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <gst/check/gstcheck.h>
+#include <glib/gstdio.h>
+#include <math.h>
 #include <string.h>
 
 #include "models/config.h"
@@ -152,14 +155,96 @@ GST_START_TEST (test_tensors)
 
 GST_END_TEST;
 
+/* ---- backends ----------------------------------------------------------- */
+
+/* Networks with parts that no golden case has. */
+static const gchar *const uncovered[] = {
+  "fcos-v39", "fcos-x101-32x8d-dcnv2", "blendmask-550-r50-dcni3"
+};
+
+/* Runs @model on a small picture; returns its tensors. */
+static CiSafetensors *
+run_on (CiModel * model, CiBackend backend, const gchar * path)
+{
+  static guint8 pixels[64 * 32 * 3];
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiImageFormat format = { CI_PIXEL_RGB, 64, 32 };
+  CiImage image = { {pixels}, {192} };
+  const CiInstance *instances;
+  CiSafetensors *dump;
+  CiSession *session;
+  gint n;
+
+  for (guint i = 0; i < sizeof (pixels); i++)
+    pixels[i] = i * 2654435761u >> 24;
+  options.backend = backend;
+  options.input_width = 64;
+  options.input_height = 32;
+  options.full_map = options.keep_tensors = TRUE;
+  session = ci_session_new (model, &options, NULL);
+  fail_unless (ci_session_configure (session, &format, NULL));
+  fail_unless (ci_session_run (session, &image, NULL, &instances, &n, NULL));
+  fail_unless (ci_session_dump (session, path, NULL));
+  ci_session_free (session);
+  dump = ci_safetensors_open (path, NULL);
+  fail_unless (dump != NULL);
+  return dump;
+}
+
+GST_START_TEST (test_backends_agree)
+{
+  g_autofree gchar *dir = g_dir_make_tmp ("network-XXXXXX", NULL);
+  g_autofree gchar *path = g_build_filename (dir, "dump", NULL);
+  g_autofree gchar *spec = g_strconcat ("random:", uncovered[__i__], NULL);
+  g_autoptr (CiModel) model = ci_model_load (spec, NULL);
+  CiSafetensors *plain = run_on (model, CI_BACKEND_REF, path);
+  CiSafetensors *fast = run_on (model, CI_BACKEND_CPU, path);
+  guint n_maps = 0;
+
+  for (const gchar * const *name = ci_safetensors_get_names (plain); *name;
+      name++) {
+    gdouble worst = 0, norm = 0;
+    CiTensor a, b;
+    gsize n;
+
+    /* what detections decide may differ by one of them */
+    if (!g_str_has_prefix (*name, "feat.") && !g_str_has_prefix (*name, "head.")
+        && strcmp (*name, "mask.bases"))
+      continue;
+    fail_unless (ci_safetensors_lookup (plain, *name, &a)
+        && ci_safetensors_lookup (fast, *name, &b));
+    n = ci_tensor_n_elements (&a);
+    fail_unless_equals_uint64 (n, ci_tensor_n_elements (&b));
+    for (gsize i = 0; i < n; i++) {
+      gdouble x = ((const gfloat *) a.data)[i];
+
+      worst = MAX (worst, fabs (x - ((const gfloat *) b.data)[i]));
+      norm += x * x;
+    }
+    norm = sqrt (norm / n);
+    fail_unless (norm > 0 && worst < 1e-3 * norm, "%s: differs by %g, is "
+        "about %g", *name, worst, norm);
+    n_maps++;
+  }
+  fail_unless (n_maps > 15);
+  ci_safetensors_free (plain);
+  ci_safetensors_free (fast);
+  g_unlink (path);
+  g_rmdir (dir);
+}
+
+GST_END_TEST;
+
 static Suite *
 network_suite (void)
 {
   Suite *s = suite_create ("network");
-  TCase *tc = tcase_create ("names");
+  TCase *tc = tcase_create ("general");
 
   suite_add_tcase (s, tc);
+  tcase_set_timeout (tc, 120);
   tcase_add_loop_test (tc, test_tensors, 0, G_N_ELEMENTS (tensors));
+  tcase_add_loop_test (tc, test_backends_agree, 0, G_N_ELEMENTS (uncovered));
   return s;
 }
 
