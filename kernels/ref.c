@@ -413,7 +413,7 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
   const CiNode *node = step->node;
   const CiDetectParams *params = plan->params;
   CiDetectionBuffer *out = &plan->buffers[step->value].detections;
-  GArray *all = g_array_new (FALSE, FALSE, sizeof (CiCandidate));
+  GArray *all = g_array_sized_new (FALSE, FALSE, sizeof (CiCandidate), 64);
   g_autofree guint8 *dropped = NULL;
 
   for (gint l = 0; l < node->n_levels; l++) {
