@@ -476,11 +476,22 @@ draw_labels (GstMaskDraw * draw, const GstMaskDrawOptions * options,
   }
 }
 
+/* An object without a mask: tinting all of its box would say that it fills it,
+ * so the box is drawn instead. Privacy wants the whole box. */
+static gboolean
+is_box_only (const GstMaskDrawOptions * options, const GstInstanceMask * mask)
+{
+  return !mask->grid && (!options->draw_masks
+      || options->effect == GST_MASK_OVERLAY_EFFECT_FILL
+      || options->effect == GST_MASK_OVERLAY_EFFECT_CONTOUR);
+}
+
 gboolean
 gst_mask_draw_frame (GstMaskDraw * draw, GstVideoFrame * frame,
     const GstMaskDrawOptions * options, const GstInstanceMask * masks,
     guint n_masks)
 {
+  gboolean draw_objects = options->draw_masks || options->draw_contours;
   Object *objects;
   gdouble line_width = options->contour_width;
   guint i;
@@ -498,16 +509,16 @@ gst_mask_draw_frame (GstMaskDraw * draw, GstVideoFrame * frame,
     draw_cutout (draw, masks, n_masks);
 
   objects = prepare_objects (draw, options, masks, n_masks);
-  if (options->draw_masks || options->draw_contours) {
-    for (i = 0; i < n_masks; i++) {
-      MaskMap map;
+  for (i = 0; i < n_masks && draw_objects; i++) {
+    const GstInstanceMask *mask = &masks[objects[i].index];
+    MaskMap map;
 
-      if (mask_map_init (&map, &masks[objects[i].index]))
-        draw_mask (draw, options, &map, &objects[i], line_width);
-    }
+    if (!is_box_only (options, mask) && mask_map_init (&map, mask))
+      draw_mask (draw, options, &map, &objects[i], line_width);
   }
-  if (options->draw_boxes)
-    for (i = 0; i < n_masks; i++)
+  for (i = 0; i < n_masks; i++)
+    if (options->draw_boxes || (draw_objects
+            && is_box_only (options, &masks[objects[i].index])))
       draw_box (draw, &objects[i], line_width);
   if (options->draw_labels || options->draw_scores)
     draw_labels (draw, options, objects, masks, n_masks);

@@ -459,6 +459,7 @@ GST_START_TEST (test_boxes_and_labels)
   g_autofree guint8 *box = NULL;
   g_autofree guint8 *label = NULL;
   g_autofree guint8 *fill = NULL;
+  g_autofree guint8 *hidden = NULL;
   GstVideoInfo info;
   GstBuffer *buffer;
   gint x, y, n_plate = 0, n_text = 0;
@@ -481,11 +482,17 @@ GST_START_TEST (test_boxes_and_labels)
 
   buffer = make_frame (&info, 0, BACKGROUND);
   gst_instance_mask_meta_add (add_meta (buffer, &info), &mask);
-  fill = run (PLAIN "mask-opacity=1", &info, buffer);
-  assert_pixel (fill, &info, 20, 30, COLOR, 0);
-  assert_pixel (fill, &info, 59, 69, COLOR, 0);
-  assert_pixel (fill, &info, 60, 69, BACKGROUND, 0);
-  assert_pixel (fill, &info, 19, 30, BACKGROUND, 0);
+  fill = run (PLAIN "mask-opacity=1 contour-width=2", &info, buffer);
+  /* nothing says that it fills its box */
+  fail_unless (memcmp (fill, box, info.size) == 0);
+
+  buffer = make_frame (&info, 0, BACKGROUND);
+  gst_instance_mask_meta_add (add_meta (buffer, &info), &mask);
+  hidden = run (PLAIN "effect=blackout", &info, buffer);
+  assert_pixel (hidden, &info, 20, 30, 0x000000, 0);
+  assert_pixel (hidden, &info, 59, 69, 0x000000, 0);
+  assert_pixel (hidden, &info, 60, 69, BACKGROUND, 0);
+  assert_pixel (hidden, &info, 19, 30, BACKGROUND, 0);
 
   /* a plate above the box with letters in the colour asked for */
   buffer = make_frame (&info, 0, BACKGROUND);
