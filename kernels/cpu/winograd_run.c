@@ -82,7 +82,8 @@ transform_inputs (CiV8 * d, const gint step)
 
 /* One tile, whose inputs begin at (@x, @y) of the map, into V. */
 CI_INLINE void
-gather_tile (const CiWinograd * w, const CiWinogradMap * map, gint x, gint y, gfloat * v)
+gather_tile (const CiWinograd * w, const CiWinogradMap * map, gint x, gint y,
+    gfloat * v)
 {
   gboolean inside = x >= 0 && y >= 0 && x + INPUTS <= map->w
       && y + INPUTS <= map->h;
