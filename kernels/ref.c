@@ -434,7 +434,10 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
             v, c, l, y * logits->w + x
           };
 
+          /* broken weights give what is no number */
           if ((node->thresh_with_ctr ? v : p) > params->inference_threshold
+              && v >= 0 && isfinite (candidate.x0 + candidate.y0
+                  + candidate.x1 + candidate.y1)
               && (!params->classes || params->classes[c]))
             g_array_append_val (all, candidate);
         }

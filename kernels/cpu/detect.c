@@ -108,7 +108,7 @@ consider (Detect * d, const CiNode * node, const CiDetectParams * params,
   CiCandidate *c = &d->level[d->n_level];
 
   if (!((node->thresh_with_ctr ? v : p) > params->inference_threshold)
-      || v < d->floor || (params->classes && !params->classes[cls]))
+      || !(v >= d->floor) || (params->classes && !params->classes[cls]))
     return;
   *c = (CiCandidate) {
   x - s * ltrb[0], y - s * ltrb[1], x + s * ltrb[2], y + s * ltrb[3], v, cls,

@@ -111,6 +111,43 @@ GST_START_TEST (test_matches_reference)
 
 GST_END_TEST;
 
+/* Broken weights overflow; what is no number is no detection. */
+GST_START_TEST (test_scores_are_numbers)
+{
+  CiGraph *g = ci_graph_new ();
+  CiPlanOptions options = { __i__ ? CI_BACKEND_CPU : CI_BACKEND_REF, NULL, 9,
+    11
+  };
+  CiDetectParams params = { 0, 1, 1000, 200, NULL };
+  CiValue x = ci_graph_input (g, 3);
+  CiFcosLevel level = {.stride = 8 };
+  TestWeights *weights;
+  CiDetections found;
+  CiPlan *plan;
+
+  level.logits = ci_graph_conv (g, x, "logits", 2, 1, 1, 0, 1, TRUE);
+  level.reg = ci_graph_activation (g, ci_graph_conv (g, x, "reg", 4, 1, 1, 0,
+          1, TRUE), CI_ACTIVATION_RELU);
+  /* sees the neighbours, too */
+  level.ctr = ci_graph_conv (g, x, "ctr", 1, 3, 1, 1, 1, TRUE);
+  ci_graph_output (g, ci_graph_fcos_detect (g, &level, 1, 200, FALSE), "out");
+  weights = weights_for (g);
+  plan = ci_plan_compile (g, &weights->base, &options, NULL);
+  fail_unless (plan != NULL);
+  for (gint i = 0; i < 3 * 9 * 11; i++)
+    ci_plan_get_input (plan)[i] = i % 99 == 4 * 11 + 5 ? NAN : 1;
+  fail_unless (ci_plan_run (plan, &params, NULL));
+  ci_plan_get_detections (plan, &found);
+  fail_unless_equals_int (found.count, (9 * 11 - 9) * 2);
+  for (gint i = 0; i < found.count; i++)
+    fail_unless (found.scores[i] >= 0 && isfinite (found.boxes[4 * i]));
+  ci_plan_free (plan);
+  weights_free (weights);
+  ci_graph_free (g);
+}
+
+GST_END_TEST;
+
 static Suite *
 kernels_suite (void)
 {
@@ -119,6 +156,7 @@ kernels_suite (void)
 
   suite_add_tcase (s, tc);
   tcase_set_timeout (tc, 120);
+  tcase_add_loop_test (tc, test_scores_are_numbers, 0, 2);
   tcase_add_loop_test (tc, test_matches_reference, 0, G_N_ELEMENTS (cases));
   return s;
 }
