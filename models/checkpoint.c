@@ -184,9 +184,10 @@ set_shape (CiNamedTensor * tensor, const CiObject * sizes, GError ** error)
 }
 
 /* The pickle has checked that a tensor fits into its storage; the storage must
- * be what the pickle says. */
+ * be what the pickle says. @change: it will be changed, in no less than single
+ * precision. */
 static gboolean
-show_torch (Reader * reader, Item * item, gboolean copy, GError ** error)
+show_torch (Reader * reader, Item * item, gboolean change, GError ** error)
 {
   CiNamedTensor *tensor = &item->tensor;
   const CiObject *object = item->object;
@@ -218,7 +219,8 @@ show_torch (Reader * reader, Item * item, gboolean copy, GError ** error)
         storage->size);
     return FALSE;
   }
-  source.copy = copy
+  source.widen = change;
+  source.copy = change
       || reader->checkpoint->format == CI_CHECKPOINT_TORCH_LEGACY;
   source.data = storage->data;
   for (gint i = 0; i < MIN (tensor->n_dims, CI_MAX_DIMS); i++)
@@ -237,7 +239,7 @@ show_torch (Reader * reader, Item * item, gboolean copy, GError ** error)
 }
 
 static gboolean
-show_numpy (Reader * reader, Item * item, GError ** error)
+show_numpy (Reader * reader, Item * item, gboolean change, GError ** error)
 {
   CiNamedTensor *tensor = &item->tensor;
   const CiObject *object = item->object;
@@ -245,7 +247,7 @@ show_numpy (Reader * reader, Item * item, GError ** error)
   gint64 strides[CI_MAX_DIMS], step = 1;
   gint order[CI_MAX_DIMS], n;
   CiTensorSource source = { (const guint8 *) object->u.array.data->u.text.data,
-    NULL, object->u.array.swap, TRUE
+    NULL, object->u.array.swap, TRUE, change
   };
 
   tensor->dtype = object->u.array.dtype;
@@ -408,7 +410,7 @@ subtract_eps (CiNamedTensor * tensor, GError ** error)
     g_autofree gchar *shape = ci_named_tensor_describe (tensor);
 
     g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
-        "tensor \"%.100s\" of an old FrozenBN: expected F32 or F64, found %s",
+        "tensor \"%.100s\" of an old FrozenBN: expected floats, found %s",
         tensor->name, shape);
     return FALSE;
   }
@@ -450,7 +452,7 @@ read_state_dict (CiCheckpoint * checkpoint, const CiPickle * pickle,
 
     if (item->object->kind == CI_OBJECT_TENSOR ?
         !show_torch (&reader, item, old, error) :
-        !show_numpy (&reader, item, error))
+        !show_numpy (&reader, item, old, error))
       return FALSE;
     if (old && !subtract_eps (&item->tensor, error))
       return FALSE;

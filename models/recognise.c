@@ -12,6 +12,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensors.h"
+
 #define HEAD "proposal_generator.fcos_head."
 #define MAX_BLOCKS 64           /* of a stage, convolutions of a tower, .. */
 
@@ -84,16 +86,6 @@ norm_of (const Reader * r, const gchar * name)
   return has (r, "%s.weight", name) ? CI_NORM_GN : CI_NORM_NONE;
 }
 
-static gdouble
-half_to_double (guint16 half)
-{
-  gint exponent = half >> 10 & 31, mantissa = half & 1023;
-  gdouble value = exponent ? ldexp (mantissa + 1024, exponent - 25)
-      : ldexp (mantissa, -24);
-
-  return half & 0x8000 ? -value : value;
-}
-
 /* The @n values of the tensor @name; FALSE if it has others, or is missing. */
 static gboolean
 read_values (const Reader * r, const gchar * name, gfloat * out, gint n)
@@ -109,7 +101,7 @@ read_values (const Reader * r, const gchar * name, gfloat * out, gint n)
         out[i] = ((const gfloat *) t.data)[i];
         break;
       case CI_DTYPE_F16:
-        out[i] = half_to_double (((const guint16 *) t.data)[i]);
+        out[i] = ci_half_to_float (((const guint16 *) t.data)[i]);
         break;
       case CI_DTYPE_F64:
         out[i] = ((const gdouble *) t.data)[i];

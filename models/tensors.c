@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,10 +103,24 @@ is_dense (const CiNamedTensor * tensor, const CiTensorSource * source)
 }
 
 static gboolean
+is_widened (const CiNamedTensor * tensor, const CiTensorSource * source)
+{
+  return tensor->dtype->view == CI_VIEW_WIDENED
+      || (source->widen && tensor->dtype->dtype == CI_DTYPE_F16);
+}
+
+static CiDType
+get_view_dtype (const CiNamedTensor * tensor, const CiTensorSource * source)
+{
+  return is_widened (tensor, source) && tensor->dtype->dtype == CI_DTYPE_F16 ?
+      CI_DTYPE_F32 : tensor->dtype->dtype;
+}
+
+static gboolean
 needs_copy (const CiNamedTensor * tensor, const CiTensorSource * source)
 {
   return source->copy || source->swap || !is_dense (tensor, source)
-      || tensor->dtype->view == CI_VIEW_WIDENED
+      || is_widened (tensor, source)
       || (guintptr) source->data % tensor->dtype->size != 0;
 }
 
@@ -118,7 +133,7 @@ ci_named_tensor_copy_size (const CiNamedTensor * tensor,
   if (!has_view (tensor) || !needs_copy (tensor, source))
     return 0;
   if (!g_uint64_checked_mul (&size, tensor->n_elements,
-          ci_dtype_size (tensor->dtype->dtype)))
+          ci_dtype_size (get_view_dtype (tensor, source))))
     return G_MAXUINT64;
   return size;
 }
@@ -173,6 +188,21 @@ swap_bytes (guint8 * data, gsize n, gsize size)
     }
 }
 
+gfloat
+ci_half_to_float (guint16 half)
+{
+  gint exponent = half >> 10 & 31, mantissa = half & 1023;
+  gfloat value;
+
+  if (exponent == 31)
+    value = mantissa ? NAN : INFINITY;
+  else if (exponent)
+    value = ldexpf (mantissa + 1024, exponent - 25);
+  else
+    value = ldexpf (mantissa, -24);
+  return half & 0x8000 ? -value : value;
+}
+
 /* In place: the narrow values lie at the end of the wide ones' memory, and
  * those are written from the front, so none is overwritten before its turn. */
 static void
@@ -180,13 +210,18 @@ widen (guint8 * dst, const guint8 * src, gsize n, const CiFileDType * dtype)
 {
   for (gsize i = 0; i < n; i++) {
     guint32 bits;
+    gfloat value;
 
-    if (dtype->size == 1)
+    if (dtype->dtype == CI_DTYPE_F16) {
+      value = ci_half_to_float (src[2 * i] | src[2 * i + 1] << 8);
+      memcpy (&bits, &value, sizeof bits);
+    } else if (dtype->size == 1) {
       bits = (guint32) (gint8) src[i];
-    else if (dtype->dtype == CI_DTYPE_I32)
+    } else if (dtype->dtype == CI_DTYPE_I32) {
       bits = (guint32) (gint16) (src[2 * i] | src[2 * i + 1] << 8);
-    else
+    } else {
       bits = (guint32) (src[2 * i] | src[2 * i + 1] << 8) << 16;
+    }
     memcpy (dst + 4 * i, &bits, sizeof bits);
   }
 }
@@ -201,7 +236,7 @@ ci_named_tensor_show (CiNamedTensor * tensor, const CiTensorSource * source,
 
   if (!has_view (tensor))
     return TRUE;
-  tensor->view.dtype = tensor->dtype->dtype;
+  tensor->view.dtype = get_view_dtype (tensor, source);
   tensor->view.n_dims = tensor->n_dims;
   tensor->view.data = source->data;
   if (!needs_copy (tensor, source))
@@ -219,7 +254,7 @@ ci_named_tensor_show (CiNamedTensor * tensor, const CiTensorSource * source,
   gather (narrow, tensor, source);
   if (source->swap)
     swap_bytes (narrow, n, tensor->dtype->size);
-  if (tensor->dtype->view == CI_VIEW_WIDENED)
+  if (is_widened (tensor, source))
     widen (tensor->copy, narrow, n, tensor->dtype);
   tensor->view.data = tensor->copy;
   return TRUE;

@@ -38,6 +38,7 @@ typedef struct
   const gint64 *strides;        /* in elements; NULL: dense, row-major */
   gboolean swap;                /* the bytes of an element are reversed */
   gboolean copy;                /* @data does not last */
+  gboolean widen;               /* F16 comes as F32, too */
 } CiTensorSource;
 
 /** A tensor of a file; the caller sets what comes before @view, which has
@@ -63,6 +64,8 @@ gboolean ci_named_tensor_show (CiNamedTensor * tensor,
     const CiTensorSource * source, GError ** error);
 /** "I16 2x3", whether there is a view or not. */
 gchar *ci_named_tensor_describe (const CiNamedTensor * tensor);
+/** The number that half precision stores as @half. */
+gfloat ci_half_to_float (guint16 half);
 /** "F32 2x3" of any tensor; a scalar has no shape: "F32". */
 gchar *ci_tensor_describe (const CiTensor * tensor);
 

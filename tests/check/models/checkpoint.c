@@ -33,6 +33,7 @@ static const struct
   {"frozen_bn_legacy.pth", CI_CHECKPOINT_TORCH_LEGACY},
   {"frozen_bn_module.pth", CI_CHECKPOINT_TORCH_ZIP},
   {"frozen_bn_plain.pth", CI_CHECKPOINT_TORCH_ZIP},
+  {"frozen_bn_half.pth", CI_CHECKPOINT_TORCH_ZIP},
   {"legacy_views.pth", CI_CHECKPOINT_TORCH_LEGACY},
   {"numpy_2.pkl", CI_CHECKPOINT_PICKLE},
   {"numpy_3.pkl", CI_CHECKPOINT_PICKLE},

@@ -6,6 +6,7 @@
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 import collections
+import copy
 import io
 import json
 import pathlib
@@ -48,12 +49,13 @@ def expect(file, tensors):
     expected[file] = tensors
 
 
-def expect_torch(file, tensors):
-    """Values are null where the reader has none to give."""
+def expect_torch(file, tensors, stored=None):
+    """Values are null where the reader has none to give; @stored tells the
+    dtypes in the file if others than those of @tensors."""
     values_of = {}
     for name, tensor in tensors.items():
         shape = list(tensor.shape)
-        dtype = DTYPES[tensor.dtype]
+        dtype = DTYPES[(stored or tensors)[name].dtype]
         values = None
         if dtype not in ("U16", "C64") and len(shape) <= 5:
             wide = tensor.detach().to(
@@ -152,6 +154,9 @@ def write_torch():
     save({**surroundings(), "model": state}, "protocol5.pth",
          pickle_protocol=5)
     expect_torch("protocol5.pth", state)
+    save({"model": state}, "torch_legacy_4.pth", legacy=True,
+         pickle_protocol=4)
+    expect_torch("torch_legacy_4.pth", state)
 
     # where the state dict may be
     small = {"a.weight": torch.randn(2, 2), "a.bias": torch.randn(2)}
@@ -214,6 +219,15 @@ def write_frozen_bn():
     expect_torch("frozen_bn_module.pth", upgraded)
     save({"model": dict(state)}, "frozen_bn_plain.pth")
     expect_torch("frozen_bn_plain.pth", state)
+
+    # eps would be lost in most of such variances
+    halves = copy.deepcopy(network).half().state_dict()
+    upgraded = {
+        name: tensor.float() - 1e-5 if name.endswith(".running_var")
+        and not name.startswith(("trained", "frozen3")) else tensor
+        for name, tensor in halves.items()}
+    save({"model": halves}, "frozen_bn_half.pth")
+    expect_torch("frozen_bn_half.pth", upgraded, halves)
 
 
 class OldPickler(pickle.Pickler):
