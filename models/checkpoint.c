@@ -156,16 +156,18 @@ show (Reader * reader, CiNamedTensor * tensor, const CiTensorSource * source,
   return ci_named_tensor_show (tensor, source, error);
 }
 
-/* Fails if the product of the sizes overflows. */
+/* @axes: NULL or the order of @sizes. Fails if their product overflows. */
 static gboolean
-set_shape (CiNamedTensor * tensor, const CiObject * sizes, GError ** error)
+set_shape (CiNamedTensor * tensor, const CiObject * sizes,
+    const CiObject * axes, GError ** error)
 {
   gboolean empty = FALSE, ok = TRUE;
 
   tensor->n_dims = sizes->u.list.n;
   tensor->n_elements = 1;
   for (guint i = 0; i < sizes->u.list.n; i++) {
-    gint64 size = sizes->u.list.items[i]->u.integer;
+    gint64 k = axes ? axes->u.list.items[i]->u.integer : i;
+    gint64 size = sizes->u.list.items[k]->u.integer;
 
     if (i < CI_MAX_DIMS)
       tensor->view.dims[i] = size;
@@ -201,7 +203,7 @@ show_torch (Reader * reader, Item * item, gboolean change, GError ** error)
   guint64 needed;
 
   tensor->dtype = object->u.tensor.dtype;
-  if (!set_shape (tensor, object->u.tensor.sizes, error))
+  if (!set_shape (tensor, object->u.tensor.sizes, NULL, error))
     return FALSE;
   if (!storage || !storage->data) {
     g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
@@ -251,7 +253,7 @@ show_numpy (Reader * reader, Item * item, gboolean change, GError ** error)
   };
 
   tensor->dtype = object->u.array.dtype;
-  if (!set_shape (tensor, object->u.array.sizes, error))
+  if (!set_shape (tensor, object->u.array.sizes, axes, error))
     return FALSE;
   n = tensor->n_dims;
   if (n <= CI_MAX_DIMS && tensor->n_elements) {
@@ -506,8 +508,8 @@ detect (const guint8 * data, gsize size, CiCheckpointFormat * format,
       || begins (data, size, 0, "PK\5\6")) {
     *format = CI_CHECKPOINT_TORCH_ZIP;
   } else if (size >= 1 && data[0] == 0x80) {
-    *format = ci_torch_is_legacy (data, size) ?
-        CI_CHECKPOINT_TORCH_LEGACY : CI_CHECKPOINT_PICKLE;
+    /* or the first one of torch's old container, which shows when it is read */
+    *format = CI_CHECKPOINT_PICKLE;
   } else {
     foreign = find_foreign (data, size);
     g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
@@ -524,14 +526,18 @@ parse_pickles (CiCheckpoint * checkpoint, const guint8 * data, gsize size,
 {
   g_autoptr (GPtrArray) storages = NULL;
   g_autoptr (CiPickle) pickle = NULL;
+  CiPickleCost cost = { 0 };
   gsize pos = 0;
 
   if (checkpoint->format == CI_CHECKPOINT_TORCH_ZIP)
     pickle = ci_torch_read_zip (data, size, &storages, error);
-  else if (checkpoint->format == CI_CHECKPOINT_TORCH_LEGACY)
-    pickle = ci_torch_read_legacy (data, size, &storages, error);
   else
-    pickle = ci_pickle_parse (data, size, &pos, FALSE, error);
+    pickle = ci_pickle_parse (data, size, &pos, FALSE, &cost, error);
+  if (pickle && !storages && ci_torch_is_magic (ci_pickle_get_root (pickle))) {
+    checkpoint->format = CI_CHECKPOINT_TORCH_LEGACY;
+    ci_pickle_free (pickle);
+    pickle = ci_torch_read_legacy (data, size, pos, &cost, &storages, error);
+  }
   return pickle
       && read_state_dict (checkpoint, pickle, storages, size, error);
 }

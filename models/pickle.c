@@ -9,8 +9,8 @@
 
 #include <string.h>
 
-/* Twenty times what a checkpoint of 1000 tensors with its optimizer takes;
- * each opcode costs at most an object and two pointers, 80 bytes. */
+/* Of all pickles of a file: twenty times what a checkpoint of 1000 tensors with
+ * its optimizer takes. Each costs at most an object and three pointers. */
 #define MAX_OPS (1 << 20)
 #define CHUNK 256
 #define MAX_PROTOCOL 5
@@ -460,7 +460,7 @@ static gboolean
 take_global (CiPickle * pickle)
 {
   const gchar *module, *name;
-  gsize module_size, name_size;
+  gsize module_size = 0, name_size = 0;
 
   return (module = take_line (pickle, &module_size))
       && (name = take_line (pickle, &name_size))
@@ -703,7 +703,7 @@ run (CiPickle * pickle)
     return FALSE;
   for (;;) {
     pickle->op_pos = pickle->pos;
-    if (pickle->n_ops++ >= MAX_OPS) {
+    if (pickle->cost->n_ops++ >= MAX_OPS) {
       ci_pickle_fail (pickle, CI_ERROR_UNSUPPORTED,
           "more than %d opcodes, far more than a state dict has", MAX_OPS);
       return FALSE;
@@ -727,7 +727,7 @@ run (CiPickle * pickle)
 
 CiPickle *
 ci_pickle_parse (const guint8 * data, gsize size, gsize * pos,
-    gboolean storages, GError ** error)
+    gboolean storages, CiPickleCost * cost, GError ** error)
 {
   CiPickle *pickle = g_new0 (CiPickle, 1);
   gboolean ok;
@@ -736,6 +736,7 @@ ci_pickle_parse (const guint8 * data, gsize size, gsize * pos,
   pickle->size = size;
   pickle->pos = *pos;
   pickle->allow_storages = storages;
+  pickle->cost = cost;
   pickle->error = error;
   pickle->stack = g_ptr_array_new ();
   pickle->marks = g_array_new (FALSE, FALSE, sizeof (guint));
@@ -746,6 +747,7 @@ ci_pickle_parse (const guint8 * data, gsize size, gsize * pos,
   ok = run (pickle);
 
   *pos = pickle->pos;
+  pickle->cost = NULL;
   pickle->error = NULL;
   g_clear_pointer (&pickle->stack, g_ptr_array_unref);
   g_clear_pointer (&pickle->marks, g_array_unref);

@@ -79,8 +79,8 @@ struct _CiObject
     } dtype;
     struct
     {
-      const CiObject *sizes;    /* NULL: it never got contents */
-      const CiObject *axes;     /* NULL, or the position of each dimension */
+      const CiObject *sizes;    /* as stored; NULL: it never got contents */
+      const CiObject *axes;     /* NULL, or dimension i is sizes[axes[i]] */
       const CiObject *data;     /* BYTES, as many as the sizes say */
       const CiFileDType *dtype; /* NULL: none of numbers */
       gboolean fortran, swap;   /* reversed dimensions, bytes */
@@ -90,14 +90,23 @@ struct _CiObject
 
 typedef struct _CiPickle CiPickle;
 
+/** What the pickles of one file have taken so far, which is bounded for all
+ * together. */
+typedef struct
+{
+  guint n_ops;                  /* opcodes, each at most 100 bytes of memory */
+  gsize decoded_bytes;          /* of strings, at most as many as the file's */
+} CiPickleCost;
+
 /**
  * Reads the pickle at *@pos of @data, which must outlive the result, and
  * leaves *@pos behind it. Errors begin with the position in @data. @storages:
- * whether it may name torch's storages. Time is linear in the pickle's length,
- * memory bounded by a number of opcodes (and strings, which are views).
+ * whether it may name torch's storages. @cost: of the file's pickles before,
+ * zeros for the first one. Time is linear in the pickle's length, memory
+ * bounded by the cost; strings are views.
  */
 CiPickle *ci_pickle_parse (const guint8 * data, gsize size, gsize * pos,
-    gboolean storages, GError ** error);
+    gboolean storages, CiPickleCost * cost, GError ** error);
 void ci_pickle_free (CiPickle * pickle);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiPickle, ci_pickle_free)
 const CiObject *ci_pickle_get_root (const CiPickle * pickle);

@@ -219,11 +219,11 @@ decode_latin1 (CiPickle * pickle, const CiObject * string)
   guint8 *dst, bad = 0;
 
   /* A memorised string might be decoded again and again. */
-  if (size > pickle->size - pickle->decoded_bytes)
+  if (size > pickle->size - pickle->cost->decoded_bytes)
     return ci_pickle_fail (pickle, CI_ERROR_BAD_FORMAT,
         "encoded strings take more than the file's %" G_GSIZE_FORMAT " bytes",
         pickle->size);
-  pickle->decoded_bytes += size;
+  pickle->cost->decoded_bytes += size;
   dst = g_try_malloc (MAX (size, 1));
   if (!dst)
     return ci_pickle_fail (pickle, CI_ERROR_OUT_OF_MEMORY,
@@ -506,17 +506,14 @@ build_array (CiPickle * pickle, CiObject * array, const CiObject * state)
       items[3]->u.integer != 0);
 }
 
-/* Dimension i of @array is number axes[i] of those in which its data lies. */
+/* Dimension i of @array is number axes[i] of those in which its data lies. Its
+ * sizes in that order would take more memory than an opcode may. */
 static gboolean
 permute (CiPickle * pickle, CiObject * array, const CiObject * axes)
 {
-  const CiObject *stored = array->u.array.sizes;
-  CiObject *sizes = ci_pickle_new_object (pickle, CI_OBJECT_TUPLE);
-  guint n = stored->u.list.n;
+  guint n = array->u.array.sizes->u.list.n;
   guint64 seen = 0;
 
-  sizes->u.list.items = g_new (CiObject *, n);
-  sizes->u.list.n = sizes->u.list.capacity = n;
   if (!check_sizes (pickle, "axes", axes))
     return FALSE;
   for (guint i = 0; i < n && axes->u.list.n == n; i++) {
@@ -525,14 +522,12 @@ permute (CiPickle * pickle, CiObject * array, const CiObject * axes)
     if (axis >= n || (seen & G_GUINT64_CONSTANT (1) << axis))
       break;
     seen |= G_GUINT64_CONSTANT (1) << axis;
-    sizes->u.list.items[i] = stored->u.list.items[axis];
   }
   if (axes->u.list.n != n || (n && seen != G_MAXUINT64 >> (64 - n))) {
     ci_pickle_fail (pickle, CI_ERROR_BAD_FORMAT,
         "the axes of an array are no permutation of its %u dimensions", n);
     return FALSE;
   }
-  array->u.array.sizes = sizes;
   array->u.array.axes = axes;
   return TRUE;
 }

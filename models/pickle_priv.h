@@ -16,9 +16,9 @@ struct _CiPickle
   const guint8 *data;
   gsize size, pos;
   gsize op_pos;                 /* of the opcode that is being executed */
-  guint n_ops;
   gboolean allow_storages;
-  GError **error;               /* while it runs */
+  CiPickleCost *cost;           /* while it runs, like error */
+  GError **error;
 
   GPtrArray *stack;             /* CiObject, borrowed like all below */
   GArray *marks;                /* guint: heights of the stack */
@@ -28,7 +28,6 @@ struct _CiPickle
   GPtrArray *chunks;            /* of objects; these own them */
   guint n_used;                 /* of the last chunk */
   GPtrArray *decoded;           /* memory of decoded strings */
-  gsize decoded_bytes;
   GPtrArray *storages;          /* CiObject */
   const CiObject *root;
 };

@@ -14,9 +14,8 @@
 
 #include "zip.h"
 
-/* 0x1950a86a20f9469cfc6c, pickled */
-#define LEGACY_MAGIC \
-  "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+/* 0x1950a86a20f9469cfc6c */
+#define LEGACY_MAGIC "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #define LEGACY_VERSION 1001
 
 static void
@@ -75,6 +74,7 @@ ci_torch_read_zip (const guint8 * data, gsize size, GPtrArray ** storages,
   g_autofree gchar *prefix = NULL;
   g_autoptr (GPtrArray) entries = ci_zip_parse (data, size, &folder, error);
   const CiZipEntry *entry;
+  CiPickleCost cost = { 0 };
   CiPickle *pickle;
   gsize pos = 0;
 
@@ -89,7 +89,8 @@ ci_torch_read_zip (const guint8 * data, gsize size, GPtrArray ** storages,
   }
   if (!check_byte_order (find_entry (entries, folder, "byteorder"), error))
     return NULL;
-  pickle = ci_pickle_parse (entry->data, entry->size, &pos, TRUE, error);
+  pickle = ci_pickle_parse (entry->data, entry->size, &pos, TRUE, &cost,
+      error);
   if (!pickle) {
     g_prefix_error (error, "%s: ", entry->name);
     return NULL;
@@ -110,22 +111,35 @@ ci_torch_read_zip (const guint8 * data, gsize size, GPtrArray ** storages,
 /* ---- before 1.6 ------------------------------------------------------- */
 
 gboolean
-ci_torch_is_legacy (const guint8 * data, gsize size)
+ci_torch_is_magic (const CiObject * root)
 {
-  gsize length = sizeof LEGACY_MAGIC - 1;
+  gsize size = sizeof LEGACY_MAGIC - 1;
 
-  return size >= length && memcmp (data, LEGACY_MAGIC, length) == 0;
+  return root->kind == CI_OBJECT_LONG && root->u.text.size == size
+      && memcmp (root->u.text.data, LEGACY_MAGIC, size) == 0;
 }
 
 static CiPickle *
-read_part (const guint8 * data, gsize size, gsize * pos, const gchar * what,
-    GError ** error)
+read_part (const guint8 * data, gsize size, gsize * pos, CiPickleCost * cost,
+    const gchar * what, GError ** error)
 {
-  CiPickle *pickle = ci_pickle_parse (data, size, pos, TRUE, error);
+  CiPickle *pickle = ci_pickle_parse (data, size, pos, TRUE, cost, error);
 
   if (!pickle)
     g_prefix_error (error, "%s: ", what);
   return pickle;
+}
+
+/* Reads a part of which only its root is of interest, and only to @check. */
+static gboolean
+check_part (const guint8 * data, gsize size, gsize * pos, CiPickleCost * cost,
+    const gchar * what, gboolean (*check) (const CiObject *, GError **),
+    GError ** error)
+{
+  g_autoptr (CiPickle) pickle =
+      read_part (data, size, pos, cost, what, error);
+
+  return pickle && check (ci_pickle_get_root (pickle), error);
 }
 
 static gboolean
@@ -247,22 +261,18 @@ find_storages (const CiObject * keys, const guint8 * data, gsize size,
 }
 
 CiPickle *
-ci_torch_read_legacy (const guint8 * data, gsize size, GPtrArray ** storages,
-    GError ** error)
+ci_torch_read_legacy (const guint8 * data, gsize size, gsize pos,
+    CiPickleCost * cost, GPtrArray ** storages, GError ** error)
 {
-  g_autoptr (CiPickle) version = NULL;
-  g_autoptr (CiPickle) system = NULL;
   g_autoptr (CiPickle) keys = NULL;
   g_autoptr (CiPickle) pickle = NULL;
   g_autoptr (GPtrArray) found = NULL;
-  gsize pos = sizeof LEGACY_MAGIC - 1;
 
-  if (!(version = read_part (data, size, &pos, "version", error))
-      || !check_version (ci_pickle_get_root (version), error)
-      || !(system = read_part (data, size, &pos, "system", error))
-      || !check_system (ci_pickle_get_root (system), error)
-      || !(pickle = read_part (data, size, &pos, "object", error))
-      || !(keys = read_part (data, size, &pos, "storage keys", error))
+  if (!check_part (data, size, &pos, cost, "version", check_version, error)
+      || !check_part (data, size, &pos, cost, "system", check_system, error)
+      || !(pickle = read_part (data, size, &pos, cost, "object", error))
+      || !(keys = read_part (data, size, &pos, cost, "storage keys",
+              error))
       || !(found = list_storages (pickle, error))
       || !find_storages (ci_pickle_get_root (keys), data, size, pos, found,
           error))

@@ -19,15 +19,16 @@ typedef struct
   gsize element_size;           /* as first mentioned; old container only */
 } CiTorchStorage;
 
-/** Whether @data begins like the container of torch before 1.6. */
-gboolean ci_torch_is_legacy (const guint8 * data, gsize size);
+/** Whether @root is what the container of torch before 1.6 begins with, a
+ * pickle of its magic number. */
+gboolean ci_torch_is_magic (const CiObject * root);
 
-/** Reads the zip container of torch since 1.6 or the older one. *@storages:
- * CiTorchStorage, sorted by key. */
+/** Reads the zip container of torch since 1.6 or the older one, whose first
+ * pickle ends at @pos. *@storages: CiTorchStorage, sorted by key. */
 CiPickle *ci_torch_read_zip (const guint8 * data, gsize size,
     GPtrArray ** storages, GError ** error);
-CiPickle *ci_torch_read_legacy (const guint8 * data, gsize size,
-    GPtrArray ** storages, GError ** error);
+CiPickle *ci_torch_read_legacy (const guint8 * data, gsize size, gsize pos,
+    CiPickleCost * cost, GPtrArray ** storages, GError ** error);
 
 G_END_DECLS
 

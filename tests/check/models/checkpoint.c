@@ -21,6 +21,7 @@ static const struct
 } written[] = {
   {"torch_zip.pth", CI_CHECKPOINT_TORCH_ZIP},
   {"torch_legacy.pth", CI_CHECKPOINT_TORCH_LEGACY},
+  {"torch_legacy_4.pth", CI_CHECKPOINT_TORCH_LEGACY},
   {"protocol5.pth", CI_CHECKPOINT_TORCH_ZIP},
   {"state_dict.pth", CI_CHECKPOINT_TORCH_ZIP},
   {"model_state.pth", CI_CHECKPOINT_TORCH_ZIP},

@@ -324,6 +324,30 @@ GST_START_TEST (test_legacy_sizes)
 
 GST_END_TEST;
 
+static void
+append_deep (GByteArray * bytes, guint n)
+{
+  g_byte_array_append (bytes, (const guint8 *) "\x80\x02)", 3);
+  while (n--)
+    g_byte_array_append (bytes, (const guint8 *) "\x85", 1);
+  g_byte_array_append (bytes, (const guint8 *) ".", 1);
+}
+
+/* What one pickle may take is not there for each of several. */
+GST_START_TEST (test_legacy_opcodes)
+{
+  static const gchar before[] = MAGIC VERSION SYSTEM;
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+
+  g_byte_array_append (bytes, (const guint8 *) before, sizeof before - 1);
+  append_deep (bytes, 600000);
+  append_deep (bytes, 600000);
+  check_refused (bytes->data, bytes->len, CI_ERROR_UNSUPPORTED,
+      "storage keys: byte |more than 1048576 opcodes");
+}
+
+GST_END_TEST;
+
 static Suite *
 checkpoint_containers_suite (void)
 {
@@ -337,6 +361,7 @@ checkpoint_containers_suite (void)
   tcase_add_test (tc, test_zip_many_entries);
   tcase_add_loop_test (tc, test_legacy_refused, 0, G_N_ELEMENTS (legacy));
   tcase_add_test (tc, test_legacy_sizes);
+  tcase_add_test (tc, test_legacy_opcodes);
   return s;
 }
 

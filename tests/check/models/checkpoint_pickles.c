@@ -7,6 +7,7 @@
 #include "checkpoint_helpers.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #define PROTO "\x80\x02"
 /* @length: as an escape, "\x05" */
@@ -309,6 +310,22 @@ GST_START_TEST (test_pickle_python2)
 
 GST_END_TEST;
 
+/* The axes of more dimensions than there are views of */
+GST_START_TEST (test_pickle_permuted)
+{
+  static const gchar pickle[] = DICT (FROM_BUFFER ("K\4K\1K\1K\1K\1K\1",
+          "K", "(K\1K\2K\0K\3K\4K\5t"));
+  g_autoptr (CiCheckpoint) checkpoint =
+      check_accepted (pickle, sizeof pickle - 1);
+  g_autofree gchar *text = ci_checkpoint_describe (checkpoint, "w");
+  CiTensor t;
+
+  fail_if (ci_checkpoint_lookup (checkpoint, "w", &t));
+  fail_unless_equals_string (text, "F32 1x1x4x1x1x... (6 dimensions)");
+}
+
+GST_END_TEST;
+
 /* An array whose axes are permuted gets another state with more of them. */
 GST_START_TEST (test_pickle_array_twice)
 {
@@ -410,6 +427,43 @@ GST_START_TEST (test_pickle_opcodes)
     append (bytes, ops[__i__], length);
   check_refused (bytes->data, bytes->len, CI_ERROR_UNSUPPORTED,
       "more than 1048576 opcodes");
+}
+
+GST_END_TEST;
+
+static glong
+get_peak_kilobytes (void)
+{
+  struct rusage usage;
+
+  fail_unless (getrusage (RUSAGE_SELF, &usage) == 0);
+  return usage.ru_maxrss;
+}
+
+/* One array of 64 dimensions that is permuted over and over */
+GST_START_TEST (test_pickle_permutations)
+{
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  glong before;
+
+  APPEND (bytes, PROTO GLOBAL ("numpy._core.numeric", "_frombuffer") "q\0" "0("
+      "C\4abcd" F4 "(");
+  for (guint i = 0; i < 64; i++)
+    APPEND (bytes, "K\1");
+  APPEND (bytes, "t" TEXT ("\1", "K") "(");
+  for (guint i = 64; i-- > 0;) {
+    APPEND (bytes, "K");
+    append_uint (bytes, i, 1);
+  }
+  APPEND (bytes, "ttq\1" "0");
+  for (guint i = 0; i < 250000; i++)
+    APPEND (bytes, "h\0h\1R0");
+  APPEND (bytes, "N.");
+  before = get_peak_kilobytes ();
+  check_refused (bytes->data, bytes->len, CI_ERROR_UNSUPPORTED,
+      "a pickle of None");
+  fail_unless (get_peak_kilobytes () - before < 100000, "%ld kB",
+      get_peak_kilobytes () - before);
 }
 
 GST_END_TEST;
@@ -546,11 +600,13 @@ checkpoint_pickles_suite (void)
       G_N_ELEMENTS (tensors));
   tcase_add_test (tc, test_pickle_tensor_accepted);
   tcase_add_test (tc, test_pickle_python2);
+  tcase_add_test (tc, test_pickle_permuted);
   tcase_add_test (tc, test_pickle_array_twice);
   tcase_add_test (tc, test_pickle_billion_laughs);
   tcase_add_test (tc, test_pickle_loops);
   tcase_add_test (tc, test_pickle_depth);
   tcase_add_loop_test (tc, test_pickle_opcodes, 0, 4);
+  tcase_add_test (tc, test_pickle_permutations);
   tcase_add_test (tc, test_pickle_decoding);
   tcase_add_test (tc, test_pickle_long_names);
   tcase_add_test (tc, test_pickle_metadata);
