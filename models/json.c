@@ -10,6 +10,7 @@ ci_json_init (CiJson * json, const gchar * text, gsize size)
 {
   json->start = json->pos = text;
   json->end = text + size;
+  json->n_names = 0;
 }
 
 /* The next character that is no white space, '\0' at the end. */
@@ -233,33 +234,87 @@ ci_json_uint (CiJson * json, guint64 * out, GError ** error)
 
 static gboolean check_value (CiJson * json, guint depth, GError ** error);
 
+/* A name in an object. */
+typedef struct
+{
+  gchar *text;
+  gsize at;                     /* bytes from the start */
+} Name;
+
+static void
+name_clear (gpointer data)
+{
+  Name *name = data;
+
+  g_free (name->text);
+}
+
+static gint
+compare_names (gconstpointer a, gconstpointer b)
+{
+  const Name *x = a, *y = b;
+  gint order = strcmp (x->text, y->text);
+
+  return order ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+/* Reads one more name into @names, up to the limits. */
+static gboolean
+check_name (CiJson * json, GArray * names, GError ** error)
+{
+  Name name = { NULL, json->pos - json->start };
+  gboolean one = names->len == CI_JSON_MAX_MEMBERS;
+
+  if (one || json->n_names == CI_JSON_MAX_NAMES) {
+    g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
+        "byte %" G_GSIZE_FORMAT ": more than %d names in %s", name.at,
+        one ? CI_JSON_MAX_MEMBERS : CI_JSON_MAX_NAMES,
+        one ? "one object" : "all objects");
+    return FALSE;
+  }
+  name.text = ci_json_string (json, error);
+  if (!name.text)
+    return FALSE;
+  g_array_append_val (names, name);
+  json->n_names++;
+  return TRUE;
+}
+
+/* Sorts @names; none may come twice. */
+static gboolean
+check_unique (GArray * names, GError ** error)
+{
+  g_array_sort (names, compare_names);
+  for (guint i = 1; i < names->len; i++) {
+    const Name *name = &g_array_index (names, Name, i);
+
+    if (g_str_equal (name[-1].text, name->text)) {
+      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
+          "byte %" G_GSIZE_FORMAT ": the name \"%.100s\" comes twice in one "
+          "object", name->at, name->text);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
 static gboolean
 check_object (CiJson * json, guint depth, GError ** error)
 {
-  g_autoptr (GHashTable) names =
-      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  g_autoptr (GArray) names = g_array_new (FALSE, FALSE, sizeof (Name));
 
+  g_array_set_clear_func (names, name_clear);
   if (ci_json_accept (json, '}'))
     return TRUE;
   do {
-    gsize at = json->pos - json->start;
-    gchar *name = ci_json_string (json, error);
-
-    if (!name)
-      return FALSE;
-    if (g_hash_table_contains (names, name)) {
-      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-          "byte %" G_GSIZE_FORMAT ": the name \"%.100s\" comes twice in one "
-          "object", at, name);
-      g_free (name);
-      return FALSE;
-    }
-    g_hash_table_add (names, name);
-    if (!ci_json_expect (json, ':', error)
+    if (!check_name (json, names, error)
+        || !ci_json_expect (json, ':', error)
         || !check_value (json, depth, error))
       return FALSE;
   } while (ci_json_accept (json, ','));
-  return ci_json_accept (json, '}') || ci_json_fail (json, "',' or '}'", error);
+  if (!ci_json_accept (json, '}'))
+    return ci_json_fail (json, "',' or '}'", error);
+  return check_unique (names, error);
 }
 
 static gboolean

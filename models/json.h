@@ -20,7 +20,13 @@ G_BEGIN_DECLS
 typedef struct
 {
   const gchar *start, *pos, *end;
+  guint n_names;                /* in objects that ci_json_check() has seen */
 } CiJson;
+
+/* Trees hash names, and hostile ones collide: this many of one object, and of
+ * all of them, cost no time that matters. */
+#define CI_JSON_MAX_MEMBERS 1000
+#define CI_JSON_MAX_NAMES 10000
 
 void ci_json_init (CiJson * json, const gchar * text, gsize size);
 /** Skips white space, then the character @c if it comes next. */
@@ -38,7 +44,8 @@ gboolean ci_json_fail (const CiJson * json, const gchar * expected,
     GError ** error);
 
 /** Whether @text is one JSON value, nested at most @max_depth deep, in UTF-8,
- * without a name twice in one object or integers beyond 64 bits. */
+ * without a name twice in one object, more names than the limits above allow,
+ * or integers beyond 64 bits. */
 gboolean ci_json_check (const gchar * text, gsize size, guint max_depth,
     GError ** error);
 
