@@ -34,8 +34,8 @@ const gchar *ci_checkpoint_format_name (CiCheckpointFormat format);
  * "model_state" or "model_state_dict". What is no tensor is left out, and a
  * prefix `module.` that all names share is stripped. Variances that detectron2
  * stored before its FrozenBN had version 3 come without the eps that they held
- * (SEMANTICS 2.1), in F16 as F32. Statistics that version 1 lacked are missing here, too:
- * nothing tells such a FrozenBN from a GroupNorm.
+ * (SEMANTICS 2.1), those in F16 as F32. Statistics that version 1 lacked are
+ * missing here, too: nothing tells such a FrozenBN from a GroupNorm.
  */
 typedef struct _CiCheckpoint CiCheckpoint;
 

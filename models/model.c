@@ -204,14 +204,16 @@ check_tensors (CiModel * model, GError ** error)
 
 /* ---- describing ------------------------------------------------------- */
 
-/* The configuration that lies beside @path under the same name, or NULL. */
-static gchar *
-find_sibling (const gchar * path)
+/* The files beside @path that may be its configuration; NULL-terminated. */
+static gchar **
+find_siblings (const gchar * path)
 {
   static const gchar *const suffixes[] = { ".yaml", ".yml", ".json" };
   const gchar *name = strrchr (path, G_DIR_SEPARATOR);
   const gchar *dot = strrchr (name ? name : path, '.');
   gsize length = dot ? (gsize) (dot - path) : strlen (path);
+  gchar **files = g_new0 (gchar *, G_N_ELEMENTS (suffixes) + 1);
+  guint n = 0;
 
   for (guint i = 0; i < G_N_ELEMENTS (suffixes); i++) {
     g_autofree gchar *file = g_strdup_printf ("%.*s%s", (gint) length, path,
@@ -219,9 +221,27 @@ find_sibling (const gchar * path)
 
     if (g_file_test (file, G_FILE_TEST_IS_REGULAR)
         && !g_str_equal (file, path))
-      return g_steal_pointer (&file);
+      files[n++] = g_steal_pointer (&file);
   }
-  return NULL;
+  return files;
+}
+
+/* Reads the first file beside @model's that is a configuration; warns of those
+ * that are something else, such as results under the same name. */
+static void
+read_sibling (CiModel * model, CiUpstream * upstream)
+{
+  g_auto (GStrv) files = find_siblings (model->path);
+
+  for (guint i = 0; files[i]; i++) {
+    g_autoptr (GError) error = NULL;
+
+    if (ci_upstream_read_beside (upstream, files[i], &error)) {
+      g_ptr_array_add (model->hints, g_strdup (files[i]));
+      return;
+    }
+    g_warning ("%s; the file beside the weights is left out", error->message);
+  }
 }
 
 /* Reads "KEY=VALUE". */
@@ -241,21 +261,17 @@ read_setting (CiUpstream * upstream, const gchar * setting, GError ** error)
 }
 
 /* All that is known of @model besides its file, the most explicit last: the
- * file beside it, unless it describes itself, then @hints. */
+ * file beside it, unless it describes itself or a file is named, then
+ * @hints. */
 static CiUpstream *
 collect_hints (CiModel * model, const Hints * hints, gboolean described,
     GError ** error)
 {
   g_autoptr (CiUpstream) upstream = ci_upstream_new ();
-  g_autofree gchar *sibling = model->path && !described ?
-      find_sibling (model->path) : NULL;
   const gchar *file = hints->config_file;
 
-  if (sibling) {
-    if (!ci_upstream_read_file (upstream, sibling, error))
-      return NULL;
-    g_ptr_array_add (model->hints, g_steal_pointer (&sibling));
-  }
+  if (model->path && !described && !file)
+    read_sibling (model, upstream);
   if (file) {
     if (!(g_file_test (file, G_FILE_TEST_EXISTS) ?
             ci_upstream_read_file (upstream, file, error) :
@@ -515,12 +531,13 @@ static gchar *
 model_key (const gchar * spec, const gchar * path, const Hints * hints)
 {
   GString *key = g_string_new (NULL);
-  g_autofree gchar *sibling = path ? find_sibling (path) : NULL;
+  g_auto (GStrv) siblings = path && !hints->config_file ?
+      find_siblings (path) : NULL;
   g_autofree gchar *file = path ? file_key (path) : g_strdup (spec);
 
   g_string_append (key, file);
-  if (sibling) {
-    g_autofree gchar *own = file_key (sibling);
+  for (guint i = 0; siblings && siblings[i]; i++) {
+    g_autofree gchar *own = file_key (siblings[i]);
 
     g_string_append_printf (key, "\nbeside %s", own);
   }

@@ -61,8 +61,9 @@ CiModel *ci_model_load (const gchar * spec, GError ** error);
  * themselves; of official checkpoints (.pth, .pkl), tensors tell what the
  * network is, and these, in ascending precedence, what tensors do not tell:
  * upstream's defaults, the published configurations that have such tensors, a
- * configuration beside the file (NAME.yaml, .yml or .json for NAME.pth),
- * @config_file, @settings.
+ * configuration beside the file (NAME.yaml, .yml or .json for NAME.pth) if
+ * @config_file is NULL, else that one, @settings. What has such a name but is
+ * no configuration is warned of and left out.
  *
  * @config_file: NULL, a configuration of detectron2 or AdelaiDet (YAML, or the
  * same nest of keys as JSON), or the name of a published one

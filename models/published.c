@@ -10,6 +10,7 @@
  */
 #include "upstream.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct
@@ -160,6 +161,8 @@ static const Row rows[] = {
   {BLEND "Person/R_50_1x", &blendmask, &r50, &p7, &two, 1},
 };
 
+static const gfloat pixel_mean[3] = { 103.53f, 116.28f, 123.675f };
+
 /* ---- by name ---------------------------------------------------------- */
 
 /* Whether @name is @full or what stands behind one of its slashes. */
@@ -170,6 +173,13 @@ is_tail (const gchar * full, const gchar * name)
 
   return n <= length && strcmp (full + length - n, name) == 0
       && (n == length || full[length - n - 1] == '/');
+}
+
+/* The only row with classes of its own. */
+static gboolean
+is_person (const Row * row)
+{
+  return row->n_classes == 1;
 }
 
 /* The row called @name, for --config; the keys that it stands for are those of
@@ -213,17 +223,20 @@ expand_row (const Row * row, const gchar * name, CiUpstream * upstream,
     g_string_append_printf (out, "  DLA: {CONV_BODY: DLA%d}\n", b->depth);
   g_string_append_printf (out, "  FCOS: {TOP_LEVELS: %d, NUM_SHARE_CONVS: %d,"
       " NUM_CLS_CONVS: %d, NUM_BOX_CONVS: %d, NORM: %s, USE_DEFORMABLE: %s,"
-      " USE_SCALE: %s, THRESH_WITH_CTR: %s}\n", row->neck->top_levels,
+      " USE_SCALE: %s, THRESH_WITH_CTR: %s%s}\n", row->neck->top_levels,
       t->share, t->cls, t->box, t->norm == CI_NORM_GN ? "GN" : "SyncBN",
       t->deformable ? "True" : "False",
       row->method->use_scale ? "True" : "False",
-      row->method->thresh_with_ctr ? "True" : "False");
+      row->method->thresh_with_ctr ? "True" : "False",
+      is_person (row) ? ", NUM_CLASSES: 1" : "");
   if (row->method->architecture == CI_ARCHITECTURE_CONDINST)
     g_string_append_printf (out,
         "  CONDINST: {MASK_BRANCH: {OUT_CHANNELS: %d}}\n", row->method->size);
   else if (row->method->architecture == CI_ARCHITECTURE_BLENDMASK)
     g_string_append_printf (out, "  BASIS_MODULE: {NUM_CONVS: %d}\n",
         row->method->size);
+  if (is_person (row))
+    g_string_append (out, "DATASETS: {TRAIN: [pic_person_train]}\n");
   return ci_upstream_parse (upstream, out->str, out->len, name, error);
 }
 
@@ -375,10 +388,31 @@ prefer_file_name (GPtrArray * names, const gchar * source)
     }
 }
 
-static GPtrArray *
-find_names (const CiTensorFacts * facts, const CiConfig * c,
-    const gchar * source)
+/* Whether the one class is known to be people, which no tensor tells: by the
+ * data, else by the file's name. */
+static gboolean
+shows_people (const CiUpstream * upstream, const gchar * source)
 {
+  JsonNode *node = ci_upstream_get (upstream, "DATASETS.TRAIN", NULL);
+  JsonArray *array = node && JSON_NODE_HOLDS_ARRAY (node) ?
+      json_node_get_array (node) : NULL;
+  g_autofree gchar *base = g_path_get_basename (source);
+  g_autofree gchar *file = squeeze (base);
+  const gchar *name = NULL;
+
+  if (array && json_array_get_length (array) > 0) {
+    node = json_array_get_element (array, 0);
+    name = JSON_NODE_HOLDS_VALUE (node) ? json_node_get_string (node) : NULL;
+  }
+  return name ? g_str_has_prefix (name, "pic_person")
+      : strstr (file, "person") != NULL;
+}
+
+static GPtrArray *
+find_names (const CiUpstream * upstream, const CiTensorFacts * facts,
+    const CiConfig * c, const gchar * source)
+{
+  gboolean people = shows_people (upstream, source);
   GPtrArray *names = g_ptr_array_new_with_free_func (g_free);
   guint pass;
 
@@ -387,7 +421,7 @@ find_names (const CiTensorFacts * facts, const CiConfig * c,
     for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
       g_auto (GStrv) list = NULL;
 
-      if (!has_parts (&rows[i], facts, c)
+      if (!has_parts (&rows[i], facts, c) || (is_person (&rows[i]) && !people)
           || (pass == 0 && !has_sizes (&rows[i], c)))
         continue;
       list = g_strsplit (rows[i].names, " ", -1);
@@ -431,6 +465,24 @@ refuse_groups (const CiConfig * c, const gchar * source, GError ** error)
   return FALSE;
 }
 
+gboolean
+ci_facts_agree (const CiTensorFacts * facts, gfloat stored, gfloat value)
+{
+  return fabsf (value - stored)
+      <= 1e-3f + facts->pixel_rounding * fabsf (stored);
+}
+
+/* Takes @published for what was rounded to @stored. */
+static void
+undo_rounding (const CiTensorFacts * facts, gfloat * stored,
+    const gfloat * published)
+{
+  for (gint i = 0; i < 3; i++)
+    if (!ci_facts_agree (facts, stored[i], published[i]))
+      return;
+  memcpy (stored, published, 3 * sizeof *stored);
+}
+
 /* What hangs on the backbone. */
 static gboolean
 fill_backbone (const CiUpstream * upstream, const CiTensorFacts * facts,
@@ -440,6 +492,8 @@ fill_backbone (const CiUpstream * upstream, const CiTensorFacts * facts,
 
   if (c->backbone.type == CI_BACKBONE_RESNET)
     c->backbone.stride_in_1x1 = groups == 1;
+  if (facts->pixel_rounding > 0)
+    undo_rounding (facts, c->input.pixel_mean, pixel_mean);
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
     const Backbone *b = rows[i].backbone;
 
@@ -450,6 +504,8 @@ fill_backbone (const CiUpstream * upstream, const CiTensorFacts * facts,
     c->backbone.stride_in_1x1 = b->stride_in_1x1;
     if (!facts->pixels)
       memcpy (c->input.pixel_std, b->std, sizeof b->std);
+    else if (facts->pixel_rounding > 0)
+      undo_rounding (facts, c->input.pixel_std, b->std);
     return TRUE;
   }
   return c->backbone.type != CI_BACKBONE_RESNET || groups == 1 || facts->pixels
@@ -473,7 +529,7 @@ ci_published_fill (const CiUpstream * upstream, const CiTensorFacts * facts,
     if (rows[i].method->architecture == config->architecture)
       config->fcos.thresh_with_ctr = rows[i].method->thresh_with_ctr;
   }
-  names = find_names (facts, config, source);
+  names = find_names (upstream, facts, config, source);
   g_ptr_array_add (names, NULL);
   return (gchar **) g_ptr_array_free (names, FALSE);
 }

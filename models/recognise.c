@@ -14,6 +14,7 @@
 
 #include "tensors.h"
 
+#define BOTTOM_UP "backbone.bottom_up."
 #define HEAD "proposal_generator.fcos_head."
 #define MAX_BLOCKS 64           /* of a stage, convolutions of a tower, .. */
 
@@ -120,6 +121,17 @@ read_values (const Reader * r, const gchar * name, gfloat * out, gint n)
       return FALSE;
   }
   return TRUE;
+}
+
+/* How far the values of @name may be from what was rounded to them. */
+static gfloat
+get_rounding (const Reader * r, const gchar * name)
+{
+  g_autofree gchar *text = ci_checkpoint_describe (r->checkpoint, name);
+
+  if (g_str_has_prefix (text, "F16"))
+    return 1 / 2048.0f;
+  return g_str_has_prefix (text, "BF16") ? 1 / 256.0f : 0;
 }
 
 /* ---- backbones -------------------------------------------------------- */
@@ -272,7 +284,7 @@ static gboolean
 read_backbone (Reader * r)
 {
   static const gchar *const prefixes[] =
-      { "backbone.bottom_up.", "backbone.bottom_up.backbone." };
+      { BOTTOM_UP, BOTTOM_UP "backbone." };
   static const struct
   {
     const gchar *name;
@@ -348,7 +360,7 @@ read_neck (const Reader * r)
       c->fpn.num_repeats++;
     }
     c->fpn.top_levels =
-        has (r, "backbone.bottom_up.res6.reduction.weight") ? 2 : 0;
+        has (r, BOTTOM_UP "res6.reduction.weight") ? 2 : 0;
     return TRUE;
   }
 
@@ -391,6 +403,7 @@ read_tower (const Reader * r, const gchar * tower, gboolean * deformable)
 static gboolean
 read_head (const Reader * r, CiTensorFacts * facts)
 {
+  static const gchar *const towers[] = { "share", "cls", "bbox" };
   CiConfig *c = r->config;
   gfloat values[CI_MAX_LEVELS];
   gint n_scales = 0;
@@ -399,11 +412,12 @@ read_head (const Reader * r, CiTensorFacts * facts)
   c->fcos.num_share_convs = read_tower (r, "share", &c->fcos.use_deformable);
   c->fcos.num_cls_convs = read_tower (r, "cls", &c->fcos.use_deformable);
   c->fcos.num_box_convs = read_tower (r, "bbox", &c->fcos.use_deformable);
-  if (c->fcos.norm == CI_NORM_NONE
-      && (dim (r, 3, HEAD "share_tower.2.weight") > 0
-          || dim (r, 3, HEAD "cls_tower.2.weight") > 0
-          || dim (r, 3, HEAD "bbox_tower.2.weight") > 0))
-    return unsupported (r, "towers without normalisation are not known here");
+  for (guint i = 0; i < G_N_ELEMENTS (towers); i++)
+    if (dim (r, 3, HEAD "%s_tower.2.weight", towers[i]) > 0
+        || dim (r, 3, HEAD "%s_tower.2.conv.weight", towers[i]) > 0)
+      return unsupported (r, "its towers have no normalisation "
+          "(MODEL.FCOS.NORM none, convolutions %s_tower.0, 2, ..), which is "
+          "not known here", towers[i]);
   if (has (r, HEAD "share_tower.1.running_mean")
       || has (r, HEAD "cls_tower.1.running_mean"))
     return unsupported (r, "towers with one batch norm for all levels are not "
@@ -488,6 +502,21 @@ read_blendmask (const Reader * r)
 
 /* ---- all -------------------------------------------------------------- */
 
+/* Frozen norms do not count their batches, those of BiFPN's own level below the
+ * backbone always do. */
+static gboolean
+has_trained_norm (const Reader * r)
+{
+  const gchar *const *names = ci_checkpoint_get_names (r->checkpoint);
+
+  for (guint i = 0; names[i]; i++)
+    if (g_str_has_prefix (names[i], BOTTOM_UP)
+        && !g_str_has_prefix (names[i], BOTTOM_UP "res6.")
+        && g_str_has_suffix (names[i], ".num_batches_tracked"))
+      return TRUE;
+  return FALSE;
+}
+
 /* What upstream takes where no configuration says anything else. */
 static void
 set_defaults (CiConfig * c)
@@ -543,10 +572,10 @@ ci_recognise (const CiCheckpoint * checkpoint, const gchar * source,
     memcpy (config->input.pixel_mean, mean, sizeof mean);
     memcpy (config->input.pixel_std, std, sizeof std);
     facts->pixels = TRUE;
+    facts->pixel_rounding = MAX (get_rounding (&r, "pixel_mean"),
+        get_rounding (&r, "pixel_std"));
   }
-  /* frozen ones do not count */
-  facts->trained_norm = find_name (&r, "backbone.bottom_up.",
-      "norm.num_batches_tracked") != NULL;
+  facts->trained_norm = has_trained_norm (&r);
   if (has (&r, "controller.weight"))
     return read_condinst (&r, facts);
   if (has (&r, "top_layer.weight"))

@@ -14,10 +14,13 @@
 #include <yaml.h>
 
 #include "json.h"
+#include "tensors.h"
 
 #define MAX_BYTES (1024 * 1024)
 #define MAX_DEPTH 16
 #define MAX_FILES 10
+#define MAX_COPIES 4096         /* values that aliases may stand for */
+#define MAX_KEY_BYTES 255
 #define BASE_KEY "_BASE_"
 
 typedef struct
@@ -28,7 +31,8 @@ typedef struct
 
 struct _CiUpstream
 {
-  GHashTable *values;           /* key -> Value */
+  GTree *values;                /* key -> Value; no hash table, which a hostile
+                                   file could make slow */
 };
 
 static void
@@ -40,13 +44,18 @@ value_free (gpointer data)
   g_free (value);
 }
 
+static gint
+compare_keys (gconstpointer a, gconstpointer b, gpointer user_data)
+{
+  return strcmp (a, b);
+}
+
 CiUpstream *
 ci_upstream_new (void)
 {
   CiUpstream *upstream = g_new0 (CiUpstream, 1);
 
-  upstream->values = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
-      value_free);
+  upstream->values = g_tree_new_full (compare_keys, NULL, g_free, value_free);
   return upstream;
 }
 
@@ -55,7 +64,7 @@ ci_upstream_free (CiUpstream * upstream)
 {
   if (!upstream)
     return;
-  g_hash_table_unref (upstream->values);
+  g_tree_unref (upstream->values);
   g_free (upstream);
 }
 
@@ -63,8 +72,7 @@ JsonNode *
 ci_upstream_get (const CiUpstream * upstream, const gchar * key,
     const gchar ** origin)
 {
-  const Value *value = upstream ? g_hash_table_lookup (upstream->values, key)
-      : NULL;
+  const Value *value = upstream ? g_tree_lookup (upstream->values, key) : NULL;
 
   if (!value)
     return NULL;
@@ -82,16 +90,18 @@ ci_upstream_take (CiUpstream * upstream, const gchar * key, JsonNode * node,
   /* None is what upstream calls "not set" */
   if (JSON_NODE_HOLDS_NULL (node)) {
     json_node_unref (node);
-    g_hash_table_remove (upstream->values, key);
+    g_tree_remove (upstream->values, key);
     return;
   }
   value = g_new0 (Value, 1);
   value->node = node;
   value->origin = g_intern_string (origin);
-  g_hash_table_insert (upstream->values, g_strdup (key), value);
+  g_tree_insert (upstream->values, g_strdup (key), value);
 }
 
-/* Puts @node, the value of @path, into the map: objects key by key. */
+/* Puts @node, the value of @path, into the map: objects key by key. Nobody
+ * asks for keys that are very long, and a long name above many others would
+ * become a copy for each. */
 static void
 flatten (CiUpstream * upstream, const gchar * path, JsonNode * node,
     const gchar * origin)
@@ -109,7 +119,8 @@ flatten (CiUpstream * upstream, const gchar * path, JsonNode * node,
     g_autofree gchar *key = *path ? g_strconcat (path, ".", name, NULL)
         : g_strdup (name);
 
-    flatten (upstream, key, member, origin);
+    if (strlen (key) <= MAX_KEY_BYTES)
+      flatten (upstream, key, member, origin);
   }
 }
 
@@ -246,7 +257,15 @@ typedef struct
 {
   yaml_parser_t parser;
   const gchar *name;
+  GTree *anchors;               /* name -> JsonNode for aliases, or NULL */
+  guint n_keys, n_copies;
 } Yaml;
+
+static void
+anchor_clear (gpointer node)
+{
+  g_clear_pointer (&node, json_node_unref);
+}
 
 static gboolean G_GNUC_PRINTF (4, 5)
 yaml_fail (const Yaml * yaml, const yaml_mark_t * mark, GError ** error,
@@ -294,6 +313,71 @@ check_tag (Yaml * yaml, const yaml_char_t * tag, const yaml_mark_t * mark,
       (const gchar *) tag);
 }
 
+/* Makes @anchor known, which nothing may stand for yet. */
+static gboolean
+add_anchor (Yaml * yaml, const gchar * anchor, const yaml_mark_t * mark,
+    GError ** error)
+{
+  if (!anchor)
+    return TRUE;
+  if (g_tree_lookup_extended (yaml->anchors, anchor, NULL, NULL))
+    return yaml_fail (yaml, mark, error, "the anchor &%.40s comes twice",
+        anchor);
+  g_tree_insert (yaml->anchors, g_strdup (anchor), NULL);
+  return TRUE;
+}
+
+/* Lets aliases stand for @node: constants of Python that are one object, as
+ * PyYAML writes them. Nests of nests could grow without bounds. */
+static void
+keep_anchor (Yaml * yaml, const gchar * anchor, JsonNode * node)
+{
+  JsonArray *array;
+
+  if (JSON_NODE_HOLDS_OBJECT (node))
+    return;
+  if (JSON_NODE_HOLDS_ARRAY (node)) {
+    array = json_node_get_array (node);
+    for (guint i = 0; i < json_array_get_length (array); i++) {
+      JsonNode *item = json_array_get_element (array, i);
+
+      if (JSON_NODE_HOLDS_OBJECT (item) || JSON_NODE_HOLDS_ARRAY (item))
+        return;
+    }
+  }
+  g_tree_insert (yaml->anchors, g_strdup (anchor), json_node_copy (node));
+}
+
+/* A copy of what stands behind @anchor. */
+static JsonNode *
+resolve_alias (Yaml * yaml, const gchar * anchor, const yaml_mark_t * mark,
+    GError ** error)
+{
+  JsonNode *node;
+  gpointer value;
+  guint n;
+
+  if (!g_tree_lookup_extended (yaml->anchors, anchor, NULL, &value)) {
+    yaml_fail (yaml, mark, error, "there is no anchor &%.40s before its alias",
+        anchor);
+    return NULL;
+  }
+  if (!(node = value)) {
+    yaml_fail (yaml, mark, error, "the alias *%.40s: only a value or a list "
+        "of values that ends before may have aliases", anchor);
+    return NULL;
+  }
+  n = 1 + (JSON_NODE_HOLDS_ARRAY (node) ?
+      json_array_get_length (json_node_get_array (node)) : 0);
+  if (n > MAX_COPIES - yaml->n_copies) {
+    yaml_fail (yaml, mark, error, "aliases stand for more than %d values",
+        MAX_COPIES);
+    return NULL;
+  }
+  yaml->n_copies += n;
+  return json_node_copy (node);
+}
+
 static JsonNode *read_node (Yaml * yaml, yaml_event_t * event, guint depth,
     GError ** error);
 
@@ -320,10 +404,9 @@ read_sequence (Yaml * yaml, guint depth, GError ** error)
   return node;
 }
 
-/* The scalar in @event, which it consumes; NULL if it holds what no string
- * here may. */
+/* The scalar in @event; NULL if it holds what no string here may. */
 static gchar *
-take_text (Yaml * yaml, yaml_event_t * event, GError ** error)
+get_text (Yaml * yaml, yaml_event_t * event, GError ** error)
 {
   const gchar *value = (const gchar *) event->data.scalar.value;
   gsize length = event->data.scalar.length;
@@ -343,15 +426,22 @@ read_mapping (Yaml * yaml, guint depth, GError ** error)
   yaml_event_t event;
   JsonNode *node;
 
-  for (;;) {
+  for (guint n = 1;; n++) {
     g_autofree gchar *key = NULL;
 
     if (!next_event (yaml, &event, error))
       return NULL;
     if (event.type == YAML_MAPPING_END_EVENT)
       break;
-    if (event.type == YAML_SCALAR_EVENT)
-      key = take_text (yaml, &event, error);
+    /* equal ones, too: each costs a search */
+    if (n > CI_JSON_MAX_MEMBERS)
+      yaml_fail (yaml, &event.start_mark, error,
+          "more than %d keys in one mapping", CI_JSON_MAX_MEMBERS);
+    else if (++yaml->n_keys > CI_JSON_MAX_NAMES)
+      yaml_fail (yaml, &event.start_mark, error, "more than %d keys",
+          CI_JSON_MAX_NAMES);
+    else if (event.type == YAML_SCALAR_EVENT)
+      key = get_text (yaml, &event, error);
     else
       yaml_fail (yaml, &event.start_mark, error, "expected a key");
     yaml_event_delete (&event);
@@ -374,38 +464,48 @@ static JsonNode *
 read_node (Yaml * yaml, yaml_event_t * event, guint depth, GError ** error)
 {
   yaml_mark_t mark = event->start_mark;
-  yaml_event_type_t type = event->type;
+  const yaml_char_t *tag = NULL, *name = NULL;
   JsonNode *node = NULL;
-  gboolean ok = TRUE;
 
-  if (type == YAML_SCALAR_EVENT) {
-    g_autofree gchar *text = NULL;
+  if (event->type == YAML_SCALAR_EVENT) {
+    tag = event->data.scalar.tag;
+    name = event->data.scalar.anchor;
+  } else if (event->type == YAML_SEQUENCE_START_EVENT) {
+    tag = event->data.sequence_start.tag;
+    name = event->data.sequence_start.anchor;
+  } else if (event->type == YAML_MAPPING_START_EVENT) {
+    tag = event->data.mapping_start.tag;
+    name = event->data.mapping_start.anchor;
+  }
+  if (!check_tag (yaml, tag, &mark, error)
+      || !add_anchor (yaml, (const gchar *) name, &mark, error))
+    goto out;
 
-    if (check_tag (yaml, event->data.scalar.tag, &mark, error))
-      text = take_text (yaml, event, error);
+  if (event->type == YAML_SCALAR_EVENT) {
+    g_autofree gchar *text = get_text (yaml, event, error);
+
     if (text)
       node = read_scalar (text, event->data.scalar.style ==
           YAML_PLAIN_SCALAR_STYLE);
-    yaml_event_delete (event);
-    return node;
+  } else if (event->type == YAML_ALIAS_EVENT) {
+    node = resolve_alias (yaml, (const gchar *) event->data.alias.anchor,
+        &mark, error);
+  } else if (event->type != YAML_SEQUENCE_START_EVENT
+      && event->type != YAML_MAPPING_START_EVENT) {
+    yaml_fail (yaml, &mark, error, "expected a value");
+  } else if (depth == 0) {
+    yaml_fail (yaml, &mark, error, "nested more than %d deep", MAX_DEPTH);
+  } else {
+    node = event->type == YAML_SEQUENCE_START_EVENT ?
+        read_sequence (yaml, depth - 1, error) :
+        read_mapping (yaml, depth - 1, error);
   }
-  if (type == YAML_SEQUENCE_START_EVENT)
-    ok = check_tag (yaml, event->data.sequence_start.tag, &mark, error);
-  else if (type == YAML_MAPPING_START_EVENT)
-    ok = check_tag (yaml, event->data.mapping_start.tag, &mark, error);
-  else if (type == YAML_ALIAS_EVENT)
-    ok = yaml_fail (yaml, &mark, error, "aliases (*%.40s) are refused",
-        (const gchar *) event->data.alias.anchor);
-  else
-    ok = yaml_fail (yaml, &mark, error, "expected a value");
+  if (node && name)
+    keep_anchor (yaml, (const gchar *) name, node);
+
+out:
   yaml_event_delete (event);
-  if (ok && depth == 0)
-    ok = yaml_fail (yaml, &mark, error, "nested more than %d deep", MAX_DEPTH);
-  if (!ok)
-    return NULL;
-  return type == YAML_SEQUENCE_START_EVENT ?
-      read_sequence (yaml, depth - 1, error) :
-      read_mapping (yaml, depth - 1, error);
+  return node;
 }
 
 /* The one document of @text; an empty one is null. */
@@ -422,6 +522,7 @@ parse_yaml (const gchar * text, gsize size, const gchar * name,
         "%s: no memory for a YAML parser", name);
     return NULL;
   }
+  yaml.anchors = g_tree_new_full (compare_keys, NULL, g_free, anchor_clear);
   yaml_parser_set_input_string (&yaml.parser, (const guchar *) text, size);
   if (!next_event (&yaml, &event, error))
     goto out;
@@ -450,6 +551,7 @@ parse_yaml (const gchar * text, gsize size, const gchar * name,
   }
 
 out:
+  g_tree_unref (yaml.anchors);
   yaml_parser_delete (&yaml.parser);
   return node;
 }
@@ -537,6 +639,9 @@ parse_text (const gchar * text, gsize size, const gchar * name,
         MAX_BYTES, size);
     return NULL;
   }
+  /* what is mapped from an empty file */
+  if (!text)
+    text = "";
   while (blank < size && g_ascii_isspace (text[blank]))
     blank++;
   /* what begins with a brace would be YAML, too, but strictness helps */
@@ -558,7 +663,7 @@ take_root (CiUpstream * upstream, JsonNode * root, const gchar * name)
   if (JSON_NODE_HOLDS_OBJECT (root)
       && !take_case (upstream, json_node_get_object (root), name))
     flatten (upstream, "", root, name);
-  g_hash_table_remove (upstream->values, BASE_KEY);
+  g_tree_remove (upstream->values, BASE_KEY);
 }
 
 gboolean
@@ -572,17 +677,41 @@ ci_upstream_parse (CiUpstream * upstream, const gchar * text, gsize size,
   return root != NULL;
 }
 
+/* What is being read. */
+typedef struct
+{
+  GPtrArray *files;             /* each the base of the one before it */
+  gboolean beside;              /* nobody named the first one */
+} Chain;
+
 static gboolean read_file (CiUpstream * upstream, const gchar * path,
-    GPtrArray * files, GError ** error);
+    Chain * chain, GError ** error);
+
+/* Whether @base, relative to a folder, is in it or below it by its name. */
+static gboolean
+is_below (const gchar * base)
+{
+  g_auto (GStrv) parts = g_strsplit (base, G_DIR_SEPARATOR_S, -1);
+
+  return !g_path_is_absolute (base) && *base != '~'
+      && !g_strv_contains ((const gchar * const *) parts, "..");
+}
 
 /* Reads the file @base, which @path names as its base. */
 static gboolean
 read_base (CiUpstream * upstream, const gchar * path, const gchar * base,
-    GPtrArray * files, GError ** error)
+    Chain * chain, GError ** error)
 {
   g_autofree gchar *folder = g_path_get_dirname (path);
   g_autofree gchar *file = NULL;
 
+  /* a file that came along with weights must not have others opened */
+  if (chain->beside && !is_below (base)) {
+    g_warning ("%s: its " BASE_KEY " %s is outside its folder, which is read "
+        "only for a configuration that is named; what it would say is taken "
+        "from the published configurations", path, base);
+    return TRUE;
+  }
   if (g_str_has_prefix (base, "~/"))
     file = g_build_filename (g_get_home_dir (), base + 2, NULL);
   else if (g_path_is_absolute (base))
@@ -594,18 +723,38 @@ read_base (CiUpstream * upstream, const gchar * path, const gchar * base,
         "taken from the published configurations", path, file);
     return TRUE;
   }
-  return read_file (upstream, file, files, error);
+  return read_file (upstream, file, chain, error);
 }
 
-/* Reads @path on top of its bases. @files: those that are being read. */
+/* Whether @root has a part that only configurations have. */
 static gboolean
-read_file (CiUpstream * upstream, const gchar * path, GPtrArray * files,
+is_configuration (JsonNode * root)
+{
+  static const gchar *const parts[] =
+      { "MODEL", "INPUT", "DATASETS", "config" };
+  JsonObject *object;
+  JsonNode *node;
+
+  if (!JSON_NODE_HOLDS_OBJECT (root))
+    return FALSE;
+  object = json_node_get_object (root);
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++) {
+    node = json_object_get_member (object, parts[i]);
+    if (node && JSON_NODE_HOLDS_OBJECT (node))
+      return TRUE;
+  }
+  return json_object_has_member (object, BASE_KEY);
+}
+
+/* Reads @path on top of its bases. */
+static gboolean
+read_file (CiUpstream * upstream, const gchar * path, Chain * chain,
     GError ** error)
 {
   g_autofree gchar *absolute = g_canonicalize_filename (path, NULL);
   g_autoptr (JsonNode) root = NULL;
-  g_autoptr (GMappedFile) file = NULL;
-  GError *fault = NULL;
+  g_autoptr (GMappedFile) map = NULL;
+  GPtrArray *files = chain->files;
   JsonNode *base;
   gboolean ok = TRUE;
 
@@ -616,30 +765,25 @@ read_file (CiUpstream * upstream, const gchar * path, GPtrArray * files,
         : "is its own " BASE_KEY);
     return FALSE;
   }
-  /* devices and pipes could block or never end */
-  if (g_file_test (path, G_FILE_TEST_EXISTS)
-      && !g_file_test (path, G_FILE_TEST_IS_REGULAR)) {
-    g_set_error (error, CI_ERROR, CI_ERROR_IO, "%s: not a regular file", path);
+  map = ci_map_file (path, error);
+  if (!map)
     return FALSE;
-  }
-  file = g_mapped_file_new (path, FALSE, &fault);
-  if (!file) {
-    fault->domain = CI_ERROR;
-    fault->code = CI_ERROR_IO;
-    g_propagate_error (error, fault);
-    return FALSE;
-  }
-  root = parse_text (g_mapped_file_get_contents (file),
-      g_mapped_file_get_length (file), path, error);
+  root = parse_text (g_mapped_file_get_contents (map),
+      g_mapped_file_get_length (map), path, error);
   if (!root)
     return FALSE;
+  if (chain->beside && files->len == 0 && !is_configuration (root)) {
+    g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
+        "%s: expected a configuration, with MODEL or " BASE_KEY, path);
+    return FALSE;
+  }
 
   base = JSON_NODE_HOLDS_OBJECT (root) ?
       json_object_get_member (json_node_get_object (root), BASE_KEY) : NULL;
   g_ptr_array_add (files, absolute);
   if (base && JSON_NODE_HOLDS_VALUE (base)
       && json_node_get_value_type (base) == G_TYPE_STRING)
-    ok = read_base (upstream, path, json_node_get_string (base), files, error);
+    ok = read_base (upstream, path, json_node_get_string (base), chain, error);
   else if (base && !JSON_NODE_HOLDS_NULL (base)) {
     g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
         "%s: " BASE_KEY ": expected the name of a file", path);
@@ -656,8 +800,19 @@ ci_upstream_read_file (CiUpstream * upstream, const gchar * path,
     GError ** error)
 {
   g_autoptr (GPtrArray) files = g_ptr_array_new ();
+  Chain chain = { files, FALSE };
 
-  return read_file (upstream, path, files, error);
+  return read_file (upstream, path, &chain, error);
+}
+
+gboolean
+ci_upstream_read_beside (CiUpstream * upstream, const gchar * path,
+    GError ** error)
+{
+  g_autoptr (GPtrArray) files = g_ptr_array_new ();
+  Chain chain = { files, TRUE };
+
+  return read_file (upstream, path, &chain, error);
 }
 
 gboolean

@@ -35,14 +35,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiUpstream, ci_upstream_free)
 /**
  * Adds a configuration in memory (@name is for messages): YAML as detectron2
  * reads and writes it, or the same nest of keys as JSON, also as the member
- * `config` of a golden case.json. At most 1 MiB, nested at most 16 deep;
- * aliases and tags for Python's objects are refused. `_BASE_` is left alone.
+ * `config` of a golden case.json. At most 1 MiB, nested at most 16 deep, with
+ * at most 1000 keys in one nest and 10000 in all. Of two equal keys the last
+ * counts in YAML, as in Python; in JSON they are an error. Aliases may stand
+ * for values and lists of values, 4096 in all; others, and tags for Python's
+ * objects, are refused. `_BASE_` is left alone. What fails adds nothing.
  */
 gboolean ci_upstream_parse (CiUpstream * upstream, const gchar * text,
     gsize size, const gchar * name, GError ** error);
 /** The same from a file, on top of the files that its `_BASE_` names, as far
  * as they exist; a missing one is warned of. */
 gboolean ci_upstream_read_file (CiUpstream * upstream, const gchar * path,
+    GError ** error);
+/** The same from a file that nobody named, because it is beside weights: an
+ * error also if it has neither MODEL, INPUT, DATASETS, `config` nor `_BASE_`;
+ * a `_BASE_` that is not in its folder or below, by its name, is warned of and
+ * left out. */
+gboolean ci_upstream_read_beside (CiUpstream * upstream, const gchar * path,
     GError ** error);
 /** One key, with @value written as in YAML: 800, True, (64, 128), SyncBN. */
 gboolean ci_upstream_set (CiUpstream * upstream, const gchar * key,
@@ -83,6 +92,7 @@ gchar *ci_upstream_describe (const CiCheckpoint * checkpoint,
 typedef struct
 {
   gboolean pixels;              /* pixel_mean and pixel_std are stored */
+  gfloat pixel_rounding;        /* of those, relative; 0 for F32 and F64 */
   gboolean sizes_of_interest;
   gboolean semantic;            /* a semantic head, for training only */
   gboolean trained_norm;        /* the backbone's batch norm was trained */
@@ -94,11 +104,16 @@ typedef struct
 gboolean ci_recognise (const CiCheckpoint * checkpoint, const gchar * source,
     CiConfig * config, CiTensorFacts * facts, GError ** error);
 
+/** Whether @stored, of the tensors pixel_mean or pixel_std, may once have been
+ * @value, of a configuration. */
+gboolean ci_facts_agree (const CiTensorFacts * facts, gfloat stored,
+    gfloat value);
+
 /**
  * Takes from the published configurations what tensors do not tell and
- * @upstream does not say. Returns the names of those that fit entirely (an
- * empty list if there are none), or NULL and @error if those that fit differ
- * in something.
+ * @upstream does not say, and what they tell only roughly. Returns the names of
+ * those that fit entirely (an empty list if there are none), or NULL and
+ * @error if those that fit differ in something.
  */
 gchar **ci_published_fill (const CiUpstream * upstream,
     const CiTensorFacts * facts, const gchar * source, CiConfig * config,

@@ -577,7 +577,7 @@ apply_pixels (Apply * a)
       return FALSE;
     for (gint i = 0; i < 3; i++)
       if (a->facts && a->facts->pixels
-          && fabsf (values[i] - fields[f][i]) > 1e-3f)
+          && !ci_facts_agree (a->facts, fields[f][i], values[i]))
         return contradict (a, "%g, %g, %g", fields[f][0], fields[f][1],
             fields[f][2]);
     memcpy (fields[f], values, sizeof values);

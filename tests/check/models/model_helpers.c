@@ -53,20 +53,27 @@ load_ok (const gchar * path, const gchar * config, const gchar * settings)
 }
 
 void
-check_bad (const gchar * path, const gchar * config, const gchar * settings,
-    CiError code, const gchar * wanted)
+check_error (GError * error, CiError code, const gchar * wanted)
 {
   g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
-  GError *error = NULL;
 
-  fail_if (load (path, config, settings, &error), "%s: accepted", settings);
-  fail_unless (error, "no error for %s", settings);
+  fail_unless (error, "no error instead of \"%s\"", wanted);
   fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
       "code %d: %s", error->code, error->message);
   for (guint i = 0; parts[i]; i++)
     fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
         parts[i], error->message);
   g_error_free (error);
+}
+
+void
+check_bad (const gchar * path, const gchar * config, const gchar * settings,
+    CiError code, const gchar * wanted)
+{
+  GError *error = NULL;
+
+  fail_if (load (path, config, settings, &error), "%s: accepted", settings);
+  check_error (error, code, wanted);
 }
 
 gchar *
@@ -102,4 +109,24 @@ get_recognised (const CiModel * model)
     g_string_append_printf (out, "%s%s", i ? " " : "",
         json_array_get_string_element (names, i));
   return g_string_free (out, FALSE);
+}
+
+gchar *
+write_text (const gchar * name, const gchar * text)
+{
+  gchar *path = g_build_filename (dir, name, NULL);
+
+  fail_unless (g_file_set_contents (path, text, -1, NULL));
+  return path;
+}
+
+void
+check_value (const CiUpstream * upstream, const gchar * key,
+    const gchar * wanted)
+{
+  JsonNode *node = ci_upstream_get (upstream, key, NULL);
+  g_autofree gchar *text = node ? json_to_string (node, FALSE) : NULL;
+
+  fail_unless (g_strcmp0 (text, wanted) == 0, "%s is %s, not %s", key, text,
+      wanted);
 }

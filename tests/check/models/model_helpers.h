@@ -9,6 +9,7 @@
 #include <gst/check/gstcheck.h>
 
 #include "models/config.h"
+#include "models/upstream.h"
 #include "sparse.h"
 
 G_BEGIN_DECLS
@@ -18,20 +19,28 @@ extern gchar *dir;              /* made for each test by the fixture */
 void setup_dir (void);
 void teardown_dir (void);
 
+/** @error must have @code, and the parts of @wanted (PART|PART|..) in its
+ * message; it is freed. */
+void check_error (GError * error, CiError code, const gchar * wanted);
+
 /** Loads with the settings SETTING|SETTING|.., "" for none. */
 CiModel *load_ok (const gchar * path, const gchar * config,
     const gchar * settings);
-/** The same must fail with @code, and the parts of @wanted (PART|PART|..) in
- * the message. */
+/** The same must fail like this. */
 void check_bad (const gchar * path, const gchar * config,
     const gchar * settings, CiError code, const gchar * wanted);
 
-/** Writes into the folder; the path is to be freed. */
+/** Write into the folder; the path is to be freed. */
+gchar *write_text (const gchar * name, const gchar * text);
 gchar *write_sparse (const Sparse * sparse, const gchar * name);
 /** A file with the tensors of the network of @json. */
 gchar *write_network (const gchar * name, const gchar * json);
 /** The names that @model is recognised as, separated by blanks. */
 gchar *get_recognised (const CiModel * model);
+
+/** Whether @key is the JSON @wanted; NULL: whether it is not there. */
+void check_value (const CiUpstream * upstream, const gchar * key,
+    const gchar * wanted);
 
 G_END_DECLS
 

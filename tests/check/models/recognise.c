@@ -130,7 +130,9 @@ static const struct
 
 GST_START_TEST (test_published)
 {
-  g_autofree gchar *path = write_network ("model_final.pth",
+  /* no tensor tells people from other things */
+  g_autofree gchar *path = write_network (g_str_has_prefix
+      (published[__i__].names, PERSON) ? "Person.pth" : "model_final.pth",
       published[__i__].json);
   g_autoptr (CiModel) model = load_ok (path, NULL, "");
   g_autofree gchar *names = get_recognised (model);
@@ -144,7 +146,7 @@ GST_START_TEST (test_published)
       list[1] ? "model_final" : list[0]);
 
   /* the published configuration of that name agrees, those of others do not;
-   * Person's differs in the number of classes alone, which it does not set */
+   * Person's alone sets the number of classes */
   checkpoint = ci_checkpoint_open (path, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (published); i++) {
     g_auto (GStrv) others = g_strsplit (published[i].names, " ", -1);
@@ -156,8 +158,7 @@ GST_START_TEST (test_published)
     json = ci_upstream_describe (checkpoint, upstream, "m.pth", NULL, &error);
     if (i == (guint) __i__) {
       fail_unless (json, "%s: %s", others[0], error ? error->message : "");
-    } else if (!g_str_equal (others[0], PERSON)
-        && !g_str_equal (list[0], PERSON)) {
+    } else if (!g_str_equal (list[0], PERSON)) {
       fail_if (json, "%s is taken for %s", list[0], others[0]);
       fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_BAD_FORMAT)
           && strstr (error->message, "the tensors say"), "%s",
@@ -208,6 +209,39 @@ GST_START_TEST (test_file_names)
     model = load_ok (path, NULL, "");
     names = get_recognised (model);
     fail_unless_equals_string (names, cases[i].names);
+  }
+}
+
+GST_END_TEST;
+
+/* The published network for people looks like any other of one class. */
+GST_START_TEST (test_person)
+{
+  static const gchar others[] = "BlendMask/R_50_1x (other sizes) "
+      "BlendMask/R_50_3x (other sizes)";
+  static const struct
+  {
+    const gchar *file, *config, *setting, *names, *class;
+  } cases[] = {
+    {"m.pth", NULL, "", others, "class 0"},
+    {"BlendMask_Person_R_50_1x.pth", NULL, "", PERSON, "person"},
+    {"m.pth", PERSON, "", PERSON, "person"},
+    {"m.pth", NULL, "DATASETS.TRAIN=('pic_person_train',)", PERSON, "person"},
+    {"m.pth", NULL, "DATASETS.TRAIN=('coco_2017_train',)", others, "class 0"},
+    {"person.pth", NULL, "DATASETS.TRAIN=('coins',)", others, "class 0"},
+    {"person.pth", NULL, "thing_classes=[pedestrian]", PERSON, "pedestrian"},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree gchar *path = write_network (cases[i].file,
+        BLENDMASK_OF (GN, "3", R50) ",\"classes\":[\"coin\"]}");
+    g_autoptr (CiModel) model = load_ok (path, cases[i].config,
+        cases[i].setting);
+    g_autofree gchar *names = get_recognised (model);
+
+    fail_unless_equals_string (names, cases[i].names);
+    fail_unless_equals_string (ci_model_get_class_name (model, 0),
+        cases[i].class);
   }
 }
 
@@ -305,6 +339,43 @@ GST_START_TEST (test_trained_norm)
 
 GST_END_TEST;
 
+/* Norms are called otherwise in each backbone; BiFPN's own are no sign. */
+GST_START_TEST (test_trained_names)
+{
+  static const struct
+  {
+    const gchar *json, *name;
+    gboolean trained;
+  } cases[] = {
+    {FCOS (GN, DLA P5), "base_layer.1.num_batches_tracked", TRUE},
+    {FCOS (GN, DLA P5), "base_layer.1.running_mean", FALSE},
+    {FCOS (GN, BACKBONE ("vovnet", "39")),
+          "stem.stem_1/norm.num_batches_tracked", TRUE},
+    {CONDINST (R50 BIFPN), "res6.reduction.norm.num_batches_tracked", FALSE},
+    {CONDINST (R50 BIFPN), "res5.2.conv3.norm.num_batches_tracked", TRUE},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Sparse) sparse = sparse_new ();
+    g_autoptr (CiConfig) config = g_new0 (CiConfig, 1);
+    g_autoptr (CiCheckpoint) checkpoint = NULL;
+    g_autofree gchar *path = NULL;
+    g_autofree gchar *name = g_strconcat ("backbone.bottom_up.",
+        cases[i].name, NULL);
+    CiTensorFacts facts;
+
+    sparse_add_network (sparse, cases[i].json);
+    if (g_str_has_suffix (name, "_tracked"))
+      sparse_add (sparse, name, CI_DTYPE_I64, 0, NULL, NULL);
+    path = write_sparse (sparse, "m.pth");
+    checkpoint = ci_checkpoint_open (path, NULL);
+    fail_unless (ci_recognise (checkpoint, "m", config, &facts, NULL));
+    fail_unless_equals_int (facts.trained_norm, cases[i].trained);
+  }
+}
+
+GST_END_TEST;
+
 /* What tensors hold beside shapes. */
 GST_START_TEST (test_stored_values)
 {
@@ -335,6 +406,49 @@ GST_START_TEST (test_stored_values)
       "MODEL.PIXEL_MEAN|[1,2,4]|1, 2, 3");
   check_bad (path, NULL, "MODEL.FCOS.SIZES_OF_INTEREST=(64,128,256,512)",
       CI_ERROR_BAD_FORMAT, "SIZES_OF_INTEREST|32 for P3");
+}
+
+GST_END_TEST;
+
+/* Half precision rounds what was published, and what configurations say. */
+GST_START_TEST (test_rounded_values)
+{
+  static const gint64 dims[] = { 3, 1, 1 };
+  static const struct
+  {
+    const gchar *dtype;
+    guint16 mean[3], std[3];
+  } cases[] = {
+    {"F16", {0x5678, 0x5744, 0x57bb}, {0x532c, 0x5324, 0x534d}},
+    {"BF16", {0x42cf, 0x42e9, 0x42f7}, {0x4266, 0x4264, 0x426a}},
+  };
+  static const gfloat mean[] = { 103.53f, 116.28f, 123.675f };
+  static const gfloat std[] = { 57.375f, 57.12f, 58.395f };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (Sparse) sparse = sparse_new ();
+    g_autoptr (CiModel) model = NULL;
+    g_autoptr (CiModel) other = NULL;
+    g_autofree gchar *path = NULL;
+    const CiConfig *config;
+
+    sparse_add_network (sparse, FCOS (GN, X101 ("32", "8", "") X32_STD));
+    sparse_add (sparse, "pixel_mean", CI_DTYPE_F16, 3, dims, cases[i].mean);
+    sparse_add (sparse, "pixel_std", CI_DTYPE_F16, 3, dims, cases[i].std);
+    sparse_set_dtype (sparse, "pixel_mean", cases[i].dtype);
+    sparse_set_dtype (sparse, "pixel_std", cases[i].dtype);
+    path = write_sparse (sparse, "m.pth");
+    model = load_ok (path, NULL, "");
+    config = ci_model_get_config (model);
+    for (gint k = 0; k < 3; k++) {
+      fail_unless (config->input.pixel_mean[k] == mean[k]);
+      fail_unless (config->input.pixel_std[k] == std[k]);
+    }
+    other = load_ok (path, NULL, "MODEL.PIXEL_MEAN=[103.5,116.3,123.67]");
+    fail_unless (ci_model_get_config (other)->input.pixel_mean[1] == 116.3f);
+    check_bad (path, NULL, "MODEL.PIXEL_MEAN=[103.53,117,123.675]",
+        CI_ERROR_BAD_FORMAT, "MODEL.PIXEL_MEAN|tensors say 103.53, 116.28");
+  }
 }
 
 GST_END_TEST;
@@ -444,6 +558,32 @@ GST_START_TEST (test_unknown_networks)
 
 GST_END_TEST;
 
+/* Without a norm, what follows a convolution is the next but one. */
+GST_START_TEST (test_bare_towers)
+{
+  static const gint64 dims[] = { 32, 32, 3, 3 };
+  static const gchar *const names[] = { "cls_tower.2.weight",
+    "bbox_tower.2.conv.weight"
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autoptr (Sparse) sparse = sparse_new ();
+    g_autofree gchar *path = NULL;
+    g_autofree gchar *name = g_strconcat ("proposal_generator.fcos_head.",
+        names[i], NULL);
+
+    sparse_add_network (sparse, "{\"architecture\":\"fcos\"" NARROW_R50 ("")
+        NARROW_FPN ",\"fcos\":{\"num_cls_convs\":1,\"num_box_convs\":1}"
+        THREE);
+    sparse_add (sparse, name, CI_DTYPE_F32, 4, dims, NULL);
+    path = write_sparse (sparse, "m.pth");
+    check_bad (path, NULL, "", CI_ERROR_UNSUPPORTED,
+        "m.pth: its towers have no normalisation|MODEL.FCOS.NORM");
+  }
+}
+
+GST_END_TEST;
+
 /* Deformable blocks that no interval explains; tensors of absurd shapes. */
 GST_START_TEST (test_odd_shapes)
 {
@@ -498,12 +638,16 @@ recognise_suite (void)
   tcase_set_timeout (tc, 60);
   tcase_add_loop_test (tc, test_published, 0, G_N_ELEMENTS (published));
   tcase_add_test (tc, test_file_names);
+  tcase_add_test (tc, test_person);
   tcase_add_test (tc, test_unpublished);
   tcase_add_test (tc, test_trained_norm);
+  tcase_add_test (tc, test_trained_names);
   tcase_add_test (tc, test_stored_values);
+  tcase_add_test (tc, test_rounded_values);
   tcase_add_test (tc, test_ambiguous_head);
   tcase_add_test (tc, test_ambiguous_pixels);
   tcase_add_test (tc, test_unknown_networks);
+  tcase_add_test (tc, test_bare_towers);
   tcase_add_test (tc, test_odd_shapes);
   return s;
 }

@@ -10,6 +10,7 @@
 typedef struct
 {
   CiTensor tensor;
+  const gchar *dtype;
   guint8 *data;                 /* or NULL */
 } Entry;
 
@@ -57,12 +58,19 @@ sparse_add (Sparse * sparse, const gchar * name, CiDType dtype, gint n_dims,
   Entry *entry = g_new0 (Entry, 1);
 
   entry->tensor.dtype = dtype;
+  entry->dtype = ci_dtype_name (dtype);
   entry->tensor.n_dims = n_dims;
   for (gint i = 0; i < n_dims; i++)
     entry->tensor.dims[i] = dims[i];
   if (data)
     entry->data = g_memdup2 (data, tensor_size (&entry->tensor));
   g_hash_table_replace (sparse->entries, g_strdup (name), entry);
+}
+
+void
+sparse_set_dtype (Sparse * sparse, const gchar * name, const gchar * dtype)
+{
+  ((Entry *) g_hash_table_lookup (sparse->entries, name))->dtype = dtype;
 }
 
 void
@@ -104,10 +112,11 @@ sparse_write (const Sparse * sparse, const gchar * path)
 
   g_hash_table_iter_init (&iter, sparse->entries);
   while (g_hash_table_iter_next (&iter, &name, &value)) {
-    const CiTensor *tensor = &((Entry *) value)->tensor;
+    const Entry *entry = value;
+    const CiTensor *tensor = &entry->tensor;
 
     g_string_append_printf (header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[",
-        pos ? "," : "", (gchar *) name, ci_dtype_name (tensor->dtype));
+        pos ? "," : "", (gchar *) name, entry->dtype);
     for (gint i = 0; i < tensor->n_dims; i++)
       g_string_append_printf (header, "%s%" G_GINT64_FORMAT, i ? "," : "",
           tensor->dims[i]);

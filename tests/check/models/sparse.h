@@ -20,6 +20,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Sparse, sparse_free)
  * for zeros. */
 void sparse_add (Sparse * sparse, const gchar * name, CiDType dtype,
     gint n_dims, const gint64 * dims, gconstpointer data);
+/** Says another dtype of the same size in the file: "BF16". */
+void sparse_set_dtype (Sparse * sparse, const gchar * name,
+    const gchar * dtype);
 void sparse_remove (Sparse * sparse, const gchar * name);
 /** Adds what the network of the description @json needs. */
 void sparse_add_network (Sparse * sparse, const gchar * json);

@@ -1,6 +1,6 @@
 /*
- * upstream.c: configurations of official checkpoints: what their files may
- * hold, which of several counts, and what they may not say
+ * upstream.c: configurations of official checkpoints: what they may hold, what
+ * it means and what they may not say
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -12,29 +12,6 @@
 
 #include "models/upstream.h"
 
-static gchar *
-write_text (const gchar * name, const gchar * text)
-{
-  gchar *path = g_build_filename (dir, name, NULL);
-
-  fail_unless (g_file_set_contents (path, text, -1, NULL));
-  return path;
-}
-
-static void
-check_error (GError * error, CiError code, const gchar * wanted)
-{
-  g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
-
-  fail_unless (error, "no error instead of \"%s\"", wanted);
-  fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
-      "code %d: %s", error->code, error->message);
-  for (guint i = 0; parts[i]; i++)
-    fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
-        parts[i], error->message);
-  g_error_free (error);
-}
-
 static CiUpstream *
 parse_ok (const gchar * text)
 {
@@ -44,18 +21,6 @@ parse_ok (const gchar * text)
   fail_unless (ci_upstream_parse (upstream, text, strlen (text), "test",
           &error), "%s: %s", text, error ? error->message : "no error set");
   return upstream;
-}
-
-/* Whether @key is the JSON @wanted; NULL: whether it is not there. */
-static void
-check_value (const CiUpstream * upstream, const gchar * key,
-    const gchar * wanted)
-{
-  JsonNode *node = ci_upstream_get (upstream, key, NULL);
-  g_autofree gchar *text = node ? json_to_string (node, FALSE) : NULL;
-
-  fail_unless (g_strcmp0 (text, wanted) == 0, "%s is %s, not %s", key, text,
-      wanted);
 }
 
 /* ---- values ------------------------------------------------------------ */
@@ -149,6 +114,41 @@ GST_START_TEST (test_nests)
 
 GST_END_TEST;
 
+/* What PyYAML makes of constants that are the same object, as in the
+ * config.yaml that detectron2 writes. */
+GST_START_TEST (test_aliases)
+{
+  g_autoptr (CiUpstream) upstream = parse_ok ("MODEL:\n"
+      "  ROI_BOX_HEAD:\n"
+      "    BBOX_REG_WEIGHTS: &id001\n"
+      "    - 10.0\n"
+      "    - 5.0\n"
+      "  RPN: {BBOX_REG_WEIGHTS: *id001, POOL: &p 7}\n"
+      "  CASCADE:\n"
+      "  - *id001\n"
+      "  - - 20.0\n"
+      "    - *p\n"
+      "  SIZE: *p\n"
+      "  LEVELS: &l (3, 4)\n"
+      "  BOTH: [*p, *p]\n"
+      "  EMPTY: [&e [], *e]\n"
+      "  NULL: &n ~\n"
+      "TEST: {STRIDES: *l, NONE: *n, KEPT: &unused {A: [[1]]}}\n");
+  static const gchar *const wanted[][2] = {
+    {"MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS", "[10.0,5.0]"},
+    {"MODEL.RPN.BBOX_REG_WEIGHTS", "[10.0,5.0]"},
+    {"MODEL.CASCADE", "[[10.0,5.0],[20.0,7]]"}, {"MODEL.SIZE", "7"},
+    {"MODEL.BOTH", "[7,7]"}, {"MODEL.EMPTY", "[[],[]]"},
+    {"TEST.STRIDES", "[3,4]"}, {"TEST.NONE", NULL},
+    {"TEST.KEPT.A", "[[1]]"},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (wanted); i++)
+    check_value (upstream, wanted[i][0], wanted[i][1]);
+}
+
+GST_END_TEST;
+
 GST_START_TEST (test_settings)
 {
   g_autoptr (CiUpstream) upstream = parse_ok ("A: {B: 1, C: 2}");
@@ -190,11 +190,20 @@ GST_START_TEST (test_refused)
   {
     const gchar *text, *wanted;
   } cases[] = {
-    {"A: &x 1\nB: *x\n", "test: line 2|aliases (*x)"},
     /* a billion laughs */
-    {"a: &a [l, l]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2|aliases"},
-    {"A: &a [*a]\n", "aliases"},
-    {"<<: *x\n", "aliases"},
+    {"a: &a [l, l]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+        "test: line 3|*b|only a value or a list of values"},
+    {"A: &a [*a]\n", "line 1|*a|only a value or a list of values"},
+    {"A: &a {b: *a}\n", "*a|only a value or a list of values"},
+    {"A: &a {b: 1}\nC: *a\n", "line 2|*a|only a value"},
+    {"A: &a {b: 1}\n<<: *a\n", "line 2|*a|only a value"},
+    {"A: &a [{b: 1}]\nC: *a\n", "line 2|*a|only a value"},
+    {"A: &a [[1]]\nC: *a\n", "line 2|*a|only a value"},
+    {"A: &a ((1), 2)\nC: *a\n", "line 2|*a|only a value"},
+    {"<<: *x\n", "line 1|no anchor &x before"},
+    {"A: *x\nB: &x 1\n", "line 1|no anchor &x before"},
+    {"A: &x 1\nB: &x 2\n", "line 2|the anchor &x comes twice"},
+    {"A: &x 1\n*x : 2\n", "line 2|expected a key"},
     {"A: !!python/object/apply:os.system [\"true\"]\n",
         "line 1|python/object/apply:os.system"},
     {"A: !!python/name:os.system\n", "python/name:os.system"},
@@ -222,6 +231,111 @@ GST_START_TEST (test_refused)
     fail_if (ci_upstream_parse (upstream, cases[i].text,
             strlen (cases[i].text), "test", &error), "%s", cases[i].text);
     check_error (error, CI_ERROR_BAD_FORMAT, cases[i].wanted);
+  }
+}
+
+GST_END_TEST;
+
+/* @text must be refused for @wanted, or be read if that is NULL. */
+static void
+check_bound (const GString * text, const gchar * wanted)
+{
+  g_autoptr (CiUpstream) upstream = ci_upstream_new ();
+  GError *error = NULL;
+  gboolean ok = ci_upstream_parse (upstream, text->str, text->len, "test",
+      &error);
+
+  fail_unless (ok == (wanted == NULL), "%.40s..: %s", text->str,
+      error ? error->message : "no error");
+  if (wanted)
+    check_error (error, CI_ERROR_BAD_FORMAT, wanted);
+}
+
+/* So that no hash table fills with names that collide, and no list of names is
+ * searched again and again; repeated keys count each time. */
+GST_START_TEST (test_number_of_keys)
+{
+  /* equal to g_str_hash(), and so are all rows of them */
+  static const gchar *const pairs[] = { "Ab", "BA" };
+  static const guint numbers[] = { 1000, 1001, 20000 };
+
+  for (guint kind = 0; kind < 3; kind++)
+    for (guint j = 0; j < G_N_ELEMENTS (numbers); j++) {
+      g_autoptr (GString) text = g_string_new (kind == 0 ? "{" : "");
+
+      for (guint i = 0; i < numbers[j]; i++) {
+        if (kind == 0)
+          g_string_append (text, i ? ",\"" : "\"");
+        for (guint bit = 0; kind < 2 && bit < 15; bit++)
+          g_string_append (text, pairs[i >> bit & 1]);
+        g_string_append (text, kind == 0 ? "\":1" : kind == 1 ? ": 1\n" :
+            "a: 1\n");
+      }
+      g_string_append (text, kind == 0 ? "}" : "");
+      check_bound (text, j == 0 ? NULL : kind == 0 ?
+          "test: byte |more than 1000 names in one object" :
+          "test: line 1001: more than 1000 keys in one mapping");
+    }
+
+  /* 1 and 99 in each of the members of a list */
+  for (guint kind = 0; kind < 2; kind++)
+    for (guint n = 101; n <= 102; n++) {
+      g_autoptr (GString) text = g_string_new (kind == 0 ? "{\"a\":[{}" :
+          "a:\n");
+
+      for (guint i = 0; i < n; i++) {
+        g_string_append (text, kind == 0 ? ",{\"k\":1" : "- k: 1\n");
+        for (guint k = 1; k < 99; k++)
+          g_string_append_printf (text, kind == 0 ? ",\"%u\":1" :
+              "  %u: 1\n", k);
+        g_string_append (text, kind == 0 ? "}" : "");
+      }
+      g_string_append (text, kind == 0 ? "]}" : "");
+      check_bound (text, n == 101 ? NULL : kind == 0 ?
+          "test: byte |more than 10000 names" :
+          "test: line 10001: more than 10000 keys");
+    }
+}
+
+GST_END_TEST;
+
+/* Aliases must not make much of little: 64 times a list of 63 and no more. */
+GST_START_TEST (test_number_of_copies)
+{
+  for (guint n = 64; n <= 65; n++) {
+    g_autoptr (GString) text = g_string_new ("A: &a [1");
+
+    for (guint i = 1; i < 63; i++)
+      g_string_append (text, ", 1");
+    g_string_append (text, "]\nB:\n");
+    for (guint i = 0; i < n; i++)
+      g_string_append (text, "- *a\n");
+    check_bound (text, n == 64 ? NULL :
+        "test: line 67|aliases stand for more than 4096 values");
+  }
+}
+
+GST_END_TEST;
+
+/* A long name above many keys would be copied for each of them. */
+GST_START_TEST (test_long_keys)
+{
+  for (guint kind = 0; kind < 2; kind++) {
+    g_autofree gchar *name = g_strnfill (kind == 0 ? 600000 : 100, 'n');
+    g_autoptr (GString) text = g_string_new (NULL);
+    g_autoptr (CiUpstream) upstream = NULL;
+
+    g_string_append_printf (text, "{\"A\": 1, \"%s\": {", name);
+    for (guint i = 0; i < 900; i++)
+      g_string_append_printf (text, "%s\"%u\": 1", i ? "," : "", i);
+    g_string_append (text, "}}");
+    upstream = parse_ok (text->str);
+    check_value (upstream, "A", "1");
+    if (kind == 1) {
+      g_autofree gchar *key = g_strconcat (name, ".899", NULL);
+
+      check_value (upstream, key, "1");
+    }
   }
 }
 
@@ -278,94 +392,6 @@ GST_START_TEST (test_bounds)
 
 GST_END_TEST;
 
-/* ---- files ------------------------------------------------------------- */
-
-GST_START_TEST (test_bases)
-{
-  g_autofree gchar *top = write_text ("top.yaml",
-      "_BASE_: middle.yml\nA: 1\n");
-  g_autofree gchar *middle = write_text ("middle.yml",
-      "B: 2\nA: 2\nD: {E: 1}\n_BASE_: ./bottom.json\n");
-  g_autofree gchar *elsewhere = g_strdup_printf ("_BASE_: \"%s\"\nX: 1\n",
-      middle);
-  g_autofree gchar *absolute = write_text ("absolute.yaml", elsewhere);
-  g_autoptr (CiUpstream) upstream = ci_upstream_new ();
-  g_autoptr (CiUpstream) other = ci_upstream_new ();
-  const gchar *origin = NULL;
-
-  g_free (write_text ("bottom.json",
-          "{\"A\": 3, \"B\": 3, \"C\": 3, \"D\": {\"F\": 2}}"));
-  fail_unless (ci_upstream_read_file (upstream, top, NULL));
-  check_value (upstream, "A", "1");
-  check_value (upstream, "B", "2");
-  check_value (upstream, "C", "3");
-  check_value (upstream, "D.E", "1");
-  check_value (upstream, "D.F", "2");
-  ci_upstream_get (upstream, "C", &origin);
-  fail_unless (g_str_has_suffix (origin, "bottom.json"), "%s", origin);
-  fail_unless (ci_upstream_read_file (other, absolute, NULL));
-  check_value (other, "A", "2");
-}
-
-GST_END_TEST;
-
-GST_START_TEST (test_bad_files)
-{
-  g_autofree gchar *own = write_text ("own.yaml", "_BASE_: own.yaml\n");
-  g_autofree gchar *a = write_text ("a.yaml", "_BASE_: b.yaml\n");
-  g_autofree gchar *list = write_text ("list.yaml", "_BASE_: [a, b]\n");
-  g_autofree gchar *above = write_text ("above.yaml", "_BASE_: broken.yaml\n");
-  g_autofree gchar *missing = g_build_filename (dir, "missing.yaml", NULL);
-  g_autofree gchar *first = g_build_filename (dir, "c00.yaml", NULL);
-  const struct
-  {
-    const gchar *path;
-    CiError code;
-    const gchar *wanted;
-  } cases[] = {
-    {own, CI_ERROR_BAD_FORMAT, "own.yaml: is its own _BASE_"},
-    {a, CI_ERROR_BAD_FORMAT, "a.yaml: is its own _BASE_"},
-    {list, CI_ERROR_BAD_FORMAT, "list.yaml: _BASE_: expected the name"},
-    {above, CI_ERROR_BAD_FORMAT, "broken.yaml: line "},
-    {missing, CI_ERROR_IO, "missing.yaml"},
-    {dir, CI_ERROR_IO, "not a regular file"},
-    {"/dev/zero", CI_ERROR_IO, "not a regular file"},
-    {first, CI_ERROR_BAD_FORMAT, "too long a chain"},
-  };
-
-  g_free (write_text ("b.yaml", "_BASE_: ./a.yaml\n"));
-  g_free (write_text ("broken.yaml", "A: [\n"));
-  for (guint i = 0; i < 20; i++) {
-    g_autofree gchar *name = g_strdup_printf ("c%02u.yaml", i);
-    g_autofree gchar *text = g_strdup_printf ("_BASE_: c%02u.yaml\n", i + 1);
-
-    g_free (write_text (name, text));
-  }
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    g_autoptr (CiUpstream) upstream = ci_upstream_new ();
-    GError *error = NULL;
-
-    fail_if (ci_upstream_read_file (upstream, cases[i].path, &error), "%s",
-        cases[i].path);
-    check_error (error, cases[i].code, cases[i].wanted);
-  }
-}
-
-GST_END_TEST;
-
-/* Without its base, a file says what it says itself. */
-GST_START_TEST (test_missing_base)
-{
-  g_autofree gchar *path = write_text ("x.yaml",
-      "_BASE_: Base-CondInst.yaml\nA: 1\n");
-  g_autoptr (CiUpstream) upstream = ci_upstream_new ();
-
-  ASSERT_WARNING (fail_unless (ci_upstream_read_file (upstream, path, NULL)));
-  check_value (upstream, "A", "1");
-}
-
-GST_END_TEST;
-
 /* ---- with a network ---------------------------------------------------- */
 
 #define NETWORK "{\"architecture\":\"condinst\",\"backbone\":{" \
@@ -386,87 +412,6 @@ load_with (const gchar * path, const gchar * config, const gchar * setting)
   fail_unless (model, "%s: %s", setting, error ? error->message : "no error");
   return model;
 }
-
-/* Explicit settings count more than the explicit file, that one more than the
- * file beside the weights, that one more than the published configuration. */
-GST_START_TEST (test_precedence)
-{
-  g_autofree gchar *path = write_network ("m.pth", NETWORK);
-  g_autofree gchar *given = write_text ("given.yaml",
-      "INPUT: {MAX_SIZE_TEST: 902, MIN_SIZE_TEST: 302}\n");
-  gint min, max;
-
-  for (guint step = 0; step < 4; step++) {
-    static const gchar *const siblings[] = { "m.json", "m.yml", "m.yaml" };
-    g_autoptr (CiModel) model = load_with (path, NULL, NULL);
-    g_autoptr (CiModel) again = load_with (path, NULL, NULL);
-    g_autofree gchar *json = ci_model_to_json (model);
-    static const gint sizes[] = { 800, 401, 402, 403 };
-
-    fail_unless (model == again);
-    ci_model_get_test_size (model, &min, &max);
-    fail_unless_equals_int (min, sizes[step]);
-    fail_unless ((strstr (json, "\"config\":[") != NULL) == (step > 0));
-    if (step < 3) {
-      g_autofree gchar *text = g_strdup_printf (step == 0 ?
-          "{\"INPUT\": {\"MIN_SIZE_TEST\": %d}}" :
-          "INPUT:\n  MIN_SIZE_TEST: %d\n", 401 + step);
-
-      g_free (write_text (siblings[step], text));
-    }
-  }
-  {
-    g_autoptr (CiModel) model = load_with (path, given, NULL);
-    g_autoptr (CiModel) set = load_with (path, given,
-        "INPUT.MIN_SIZE_TEST=203");
-    g_autofree gchar *json = ci_model_to_json (set);
-
-    ci_model_get_test_size (model, &min, &max);
-    fail_unless_equals_int (min, 302);
-    fail_unless_equals_int (max, 902);
-    ci_model_get_test_size (set, &min, &max);
-    fail_unless_equals_int (min, 203);
-    fail_unless_equals_int (max, 902);
-    fail_if (model == set);
-    fail_unless (strstr (json, "m.yaml\",\""), "%s", json);
-    fail_unless (strstr (json, "given.yaml\",\"INPUT.MIN_SIZE_TEST=203\"]"),
-        "%s", json);
-  }
-}
-
-GST_END_TEST;
-
-/* A description that came with its file has no siblings, but can be amended. */
-GST_START_TEST (test_described)
-{
-  g_autofree gchar *path = write_network ("m.pth", NETWORK);
-  g_autofree gchar *saved = g_build_filename (dir, "s.safetensors", NULL);
-  g_autofree gchar *sibling = write_text ("s.yaml",
-      "INPUT: {MIN_SIZE_TEST: 123}\n");
-  g_autoptr (CiModel) model = load_with (path, NULL, "INPUT.MIN_SIZE_TEST=321");
-  g_autoptr (CiModel) plain = NULL;
-  g_autoptr (CiModel) amended = NULL;
-  g_autoptr (CiModel) random = load_with ("random:condinst-light", NULL,
-      "MODEL.FCOS.NMS_TH=0.25");
-  const gchar *const wrong[] = { "MODEL.FCOS.NUM_CLASSES=4", NULL };
-  GError *error = NULL;
-  gint min, max;
-
-  fail_unless (ci_model_save (model, saved, FALSE, NULL));
-  plain = load_with (saved, NULL, NULL);
-  ci_model_get_test_size (plain, &min, &max);
-  fail_unless_equals_int (min, 321);
-  amended = load_with (saved, sibling, NULL);
-  ci_model_get_test_size (amended, &min, &max);
-  fail_unless_equals_int (min, 123);
-  fail_unless_equals_string (ci_model_get_class_name (amended, 1), "class 1");
-  fail_unless (ci_model_get_nms_threshold (random) == 0.25f);
-  fail_unless_equals_string (ci_model_get_class_name (random, 1), "cat");
-  fail_if (ci_model_load_full (saved, NULL, wrong, &error));
-  check_error (error, CI_ERROR_BAD_FORMAT, "NUM_CLASSES is 4|description|3");
-}
-
-GST_END_TEST;
 
 /* Keys that tensors do not tell, and what becomes of them. */
 GST_START_TEST (test_keys)
@@ -669,14 +614,13 @@ upstream_suite (void)
   tcase_set_timeout (tc, 60);
   tcase_add_test (tc, test_values);
   tcase_add_test (tc, test_nests);
+  tcase_add_test (tc, test_aliases);
   tcase_add_test (tc, test_settings);
   tcase_add_test (tc, test_refused);
+  tcase_add_test (tc, test_number_of_keys);
+  tcase_add_test (tc, test_number_of_copies);
+  tcase_add_test (tc, test_long_keys);
   tcase_add_test (tc, test_bounds);
-  tcase_add_test (tc, test_bases);
-  tcase_add_test (tc, test_bad_files);
-  tcase_add_test (tc, test_missing_base);
-  tcase_add_test (tc, test_precedence);
-  tcase_add_test (tc, test_described);
   tcase_add_test (tc, test_keys);
   tcase_add_test (tc, test_wrong_keys);
   tcase_add_test (tc, test_classes);
