@@ -551,7 +551,7 @@ ci_recognise (const CiCheckpoint * checkpoint, const gchar * source,
     CiConfig * config, CiTensorFacts * facts, GError ** error)
 {
   Reader r = { checkpoint, source, NULL, config, error };
-  gfloat mean[3], std[3];
+  gfloat mean[3] = { 0 }, std[3] = { 0 };
 
   memset (facts, 0, sizeof *facts);
   set_defaults (config);
