@@ -38,7 +38,7 @@ def description(score_threshold):
                             "num_convs": 2, "out_channels": MASK_FEATURES},
             "mask_head": {"channels": MASK_HEAD_CHANNELS, "num_layers": 3},
             "mask_out_stride": MASK_STRIDE},
-        "inference": {"inference_threshold": 0.05, "nms_threshold": 0.6,
+        "inference": {"inference_threshold": 0.05, "nms_threshold": 0.5,
                       "cross_class_threshold": 0.8,
                       "pre_nms_top_k": 1000, "post_nms_top_k": 100,
                       "score_threshold": score_threshold},
