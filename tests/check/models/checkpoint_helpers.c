@@ -4,20 +4,6 @@
 #include <string.h>
 
 void
-check_error (GError * error, CiError code, const gchar * wanted)
-{
-  g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
-
-  fail_unless (error, "no error instead of \"%s\"", wanted);
-  fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
-      "code %d: %s", error->code, error->message);
-  for (guint i = 0; parts[i]; i++)
-    fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
-        parts[i], error->message);
-  g_error_free (error);
-}
-
-void
 check_refused (gconstpointer data, gsize size, CiError code,
     const gchar * wanted)
 {

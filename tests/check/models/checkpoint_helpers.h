@@ -6,12 +6,9 @@
 #ifndef CHECKPOINT_HELPERS_H
 #define CHECKPOINT_HELPERS_H
 
-#include <gst/check/gstcheck.h>
-
+#include "helpers.h"
 #include "models/checkpoint.h"
 
-/** Every one of @wanted, separated by |, must be in the message. */
-void check_error (GError * error, CiError code, const gchar * wanted);
 void check_refused (gconstpointer data, gsize size, CiError code,
     const gchar * wanted);
 CiCheckpoint *check_accepted (gconstpointer data, gsize size);

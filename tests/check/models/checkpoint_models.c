@@ -55,8 +55,8 @@ GST_END_TEST;
 GST_START_TEST (test_save)
 {
   g_autofree gchar *path = write_network ("m.pth", NETWORK);
-  g_autofree gchar *saved = g_build_filename (dir, "s.safetensors", NULL);
-  g_autofree gchar *half = g_build_filename (dir, "h.safetensors", NULL);
+  g_autofree gchar *saved = g_build_filename (test_dir, "s.safetensors", NULL);
+  g_autofree gchar *half = g_build_filename (test_dir, "h.safetensors", NULL);
   g_autoptr (CiModel) model = load_ok (path, NULL, "MODEL.FCOS.NMS_TH=0.25|"
       "INPUT.MIN_SIZE_TEST=321|thing_classes=[dog, cat, cow]");
   g_autofree gchar *json = ci_config_to_json (ci_model_get_config (model));
@@ -102,7 +102,7 @@ GST_START_TEST (test_save_half)
   };
   static const gint64 dims[] = { 4, 32, 3, 3 };
   g_autofree gfloat *data = g_new0 (gfloat, 4 * 32 * 9);
-  g_autofree gchar *saved = g_build_filename (dir, "h.safetensors", NULL);
+  g_autofree gchar *saved = g_build_filename (test_dir, "h.safetensors", NULL);
 
   for (guint i = 0; i < G_N_ELEMENTS (values); i++)
     data[i] = values[i].value;

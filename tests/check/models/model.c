@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <gst/check/gstcheck.h>
+#include "helpers.h"
 
 #include <math.h>
 #include <string.h>
@@ -9,35 +9,17 @@
 
 #include "models/config.h"
 
-static gchar *dir;              /* made for each test */
-
 static void
 setup (void)
 {
-  dir = g_dir_make_tmp ("ci-XXXXXX", NULL);
-  g_setenv ("GST_CONDINST_MODEL_PATH", dir, TRUE);
-}
-
-static void
-teardown (void)
-{
-  GDir *entries = g_dir_open (dir, 0, NULL);
-  const gchar *name;
-
-  while ((name = g_dir_read_name (entries))) {
-    g_autofree gchar *path = g_build_filename (dir, name, NULL);
-
-    g_remove (path);
-  }
-  g_dir_close (entries);
-  g_rmdir (dir);
-  g_clear_pointer (&dir, g_free);
+  setup_dir ();
+  g_setenv ("GST_CONDINST_MODEL_PATH", test_dir, TRUE);
 }
 
 static gchar *
 in_dir (const gchar * name)
 {
-  return g_build_filename (dir, name, NULL);
+  return g_build_filename (test_dir, name, NULL);
 }
 
 static CiModel *
@@ -53,17 +35,10 @@ load_ok (const gchar * spec)
 static void
 check_bad (const gchar * spec, CiError code, const gchar * wanted)
 {
-  g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
   GError *error = NULL;
 
-  fail_if (ci_model_load (spec, &error));
-  fail_unless (error, "no error for %s", spec);
-  fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
-      "code %d: %s", error->code, error->message);
-  for (guint i = 0; parts[i]; i++)
-    fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
-        parts[i], error->message);
-  g_error_free (error);
+  fail_if (ci_model_load (spec, &error), "%s: accepted", spec);
+  check_error (error, code, wanted);
 }
 
 /* The tensors of a network, to be written to a file. */
@@ -331,14 +306,14 @@ GST_END_TEST;
 GST_START_TEST (test_model_names)
 {
   g_autofree gchar *path = NULL;
-  g_autofree gchar *two = g_strconcat ("/no/such/folder::", dir, NULL);
+  g_autofree gchar *two = g_strconcat ("/no/such/folder::", test_dir, NULL);
   g_autofree gchar *missing = in_dir ("missing.safetensors");
   CiModel *model;
 
   g_setenv ("GST_CONDINST_MODEL_PATH", two, TRUE);
   check_bad ("nothing", CI_ERROR_IO, "\"nothing\"|nothing.safetensors|"
       "/no/such/folder, |GST_CONDINST_MODEL_PATH|/models");
-  check_bad ("nothing", CI_ERROR_IO, dir);
+  check_bad ("nothing", CI_ERROR_IO, test_dir);
   check_bad (missing, CI_ERROR_IO, missing);
 
   path = write_light ("condinst-light.safetensors", NULL);
@@ -354,7 +329,7 @@ GST_START_TEST (test_model_names)
 
   check_bad ("random:condinst-r99", CI_ERROR_INVALID_ARGUMENT,
       "random:condinst-r99|random:condinst-r50|random:condinst-light");
-  check_bad (dir, CI_ERROR_IO, "not a regular file");
+  check_bad (test_dir, CI_ERROR_IO, "not a regular file");
 }
 
 GST_END_TEST;
@@ -479,7 +454,7 @@ model_suite (void)
   TCase *tc = tcase_create ("general");
 
   suite_add_tcase (s, tc);
-  tcase_add_checked_fixture (tc, setup, teardown);
+  tcase_add_checked_fixture (tc, setup, teardown_dir);
   tcase_set_timeout (tc, 60);
   tcase_add_loop_test (tc, test_model_random, 0, G_N_ELEMENTS (published));
   tcase_add_test (tc, test_model_random_is_repeatable);

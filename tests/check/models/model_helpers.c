@@ -1,34 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "model_helpers.h"
 
-#include <string.h>
-
-#include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
-
-gchar *dir;
-
-void
-setup_dir (void)
-{
-  dir = g_dir_make_tmp ("ci-XXXXXX", NULL);
-}
-
-void
-teardown_dir (void)
-{
-  GDir *entries = g_dir_open (dir, 0, NULL);
-  const gchar *name;
-
-  while ((name = g_dir_read_name (entries))) {
-    g_autofree gchar *path = g_build_filename (dir, name, NULL);
-
-    g_remove (path);
-  }
-  g_dir_close (entries);
-  g_rmdir (dir);
-  g_clear_pointer (&dir, g_free);
-}
 
 /* Loads with the settings SETTING|SETTING|.., "" for none. */
 static CiModel *
@@ -53,20 +26,6 @@ load_ok (const gchar * path, const gchar * config, const gchar * settings)
 }
 
 void
-check_error (GError * error, CiError code, const gchar * wanted)
-{
-  g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
-
-  fail_unless (error, "no error instead of \"%s\"", wanted);
-  fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
-      "code %d: %s", error->code, error->message);
-  for (guint i = 0; parts[i]; i++)
-    fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
-        parts[i], error->message);
-  g_error_free (error);
-}
-
-void
 check_bad (const gchar * path, const gchar * config, const gchar * settings,
     CiError code, const gchar * wanted)
 {
@@ -79,7 +38,7 @@ check_bad (const gchar * path, const gchar * config, const gchar * settings,
 gchar *
 write_sparse (const Sparse * sparse, const gchar * name)
 {
-  gchar *path = g_build_filename (dir, name, NULL);
+  gchar *path = g_build_filename (test_dir, name, NULL);
 
   sparse_write (sparse, path);
   return path;
@@ -114,7 +73,7 @@ get_recognised (const CiModel * model)
 gchar *
 write_text (const gchar * name, const gchar * text)
 {
-  gchar *path = g_build_filename (dir, name, NULL);
+  gchar *path = g_build_filename (test_dir, name, NULL);
 
   fail_unless (g_file_set_contents (path, text, -1, NULL));
   return path;

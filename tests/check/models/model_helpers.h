@@ -1,27 +1,17 @@
 /*
- * model_helpers.h: a folder for each test, and models loaded from it
+ * model_helpers.h: models in the folder of a test
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #ifndef MODEL_HELPERS_H
 #define MODEL_HELPERS_H
 
-#include <gst/check/gstcheck.h>
-
+#include "helpers.h"
 #include "models/config.h"
 #include "models/upstream.h"
 #include "sparse.h"
 
 G_BEGIN_DECLS
-
-extern gchar *dir;              /* made for each test by the fixture */
-
-void setup_dir (void);
-void teardown_dir (void);
-
-/** @error must have @code, and the parts of @wanted (PART|PART|..) in its
- * message; it is freed. */
-void check_error (GError * error, CiError code, const gchar * wanted);
 
 /** Loads with the settings SETTING|SETTING|.., "" for none. */
 CiModel *load_ok (const gchar * path, const gchar * config,

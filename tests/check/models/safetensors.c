@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <gst/check/gstcheck.h>
+#include "helpers.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -35,21 +35,6 @@ parse_ok (const GByteArray * bytes)
 
   fail_unless (file, "%s", error ? error->message : "no error set");
   return file;
-}
-
-/* Every one of @wanted, separated by |, must be in the message. */
-static void
-check_error (GError * error, CiError code, const gchar * wanted)
-{
-  g_auto (GStrv) parts = g_strsplit (wanted, "|", -1);
-
-  fail_unless (error, "no error instead of \"%s\"", wanted);
-  fail_unless (error->domain == CI_ERROR && error->code == (gint) code,
-      "code %d: %s", error->code, error->message);
-  for (guint i = 0; parts[i]; i++)
-    fail_unless (strstr (error->message, parts[i]), "no \"%s\" in \"%s\"",
-        parts[i], error->message);
-  g_error_free (error);
 }
 
 GST_START_TEST (test_safetensors_reads_other_writers)

@@ -562,7 +562,7 @@ GST_START_TEST (test_classes)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     const gint64 dims[] = { cases[i].n, 32, 3, 3 }, one[] = { cases[i].n };
     g_autoptr (Sparse) sparse = sparse_new ();
-    g_autofree gchar *path = g_build_filename (dir, "m.pth", NULL);
+    g_autofree gchar *path = g_build_filename (test_dir, "m.pth", NULL);
     g_autoptr (CiModel) model = NULL;
 
     sparse_add_network (sparse, cases[i].json);

@@ -54,8 +54,8 @@ GST_START_TEST (test_bad_files)
   g_autofree gchar *a = write_text ("a.yaml", "_BASE_: b.yaml\n");
   g_autofree gchar *list = write_text ("list.yaml", "_BASE_: [a, b]\n");
   g_autofree gchar *above = write_text ("above.yaml", "_BASE_: broken.yaml\n");
-  g_autofree gchar *missing = g_build_filename (dir, "missing.yaml", NULL);
-  g_autofree gchar *first = g_build_filename (dir, "c00.yaml", NULL);
+  g_autofree gchar *missing = g_build_filename (test_dir, "missing.yaml", NULL);
+  g_autofree gchar *first = g_build_filename (test_dir, "c00.yaml", NULL);
   const struct
   {
     const gchar *path;
@@ -67,7 +67,7 @@ GST_START_TEST (test_bad_files)
     {list, CI_ERROR_BAD_FORMAT, "list.yaml: _BASE_: expected the name"},
     {above, CI_ERROR_BAD_FORMAT, "broken.yaml: line "},
     {missing, CI_ERROR_IO, "missing.yaml"},
-    {dir, CI_ERROR_IO, "not a regular file"},
+    {test_dir, CI_ERROR_IO, "not a regular file"},
     {"/dev/zero", CI_ERROR_IO, "not a regular file"},
     {first, CI_ERROR_BAD_FORMAT, "too long a chain"},
   };
@@ -273,7 +273,7 @@ GST_START_TEST (test_bases_beside)
   g_autofree gchar *other = g_dir_make_tmp ("ci-XXXXXX", NULL);
   g_autofree gchar *secret = g_build_filename (other, "secret.yaml", NULL);
   g_autofree gchar *other_name = g_path_get_basename (other);
-  g_autofree gchar *below = g_build_filename (dir, "below", NULL);
+  g_autofree gchar *below = g_build_filename (test_dir, "below", NULL);
   g_autofree gchar *inner = g_build_filename (below, "base.yaml", NULL);
   g_autofree gchar *deeper = g_build_filename (below, "deeper.yaml", NULL);
   g_autofree gchar *up = g_strdup_printf ("../%s/secret.yaml", other_name);
@@ -336,7 +336,7 @@ GST_END_TEST;
 GST_START_TEST (test_described)
 {
   g_autofree gchar *path = write_network ("m.pth", network);
-  g_autofree gchar *saved = g_build_filename (dir, "s.safetensors", NULL);
+  g_autofree gchar *saved = g_build_filename (test_dir, "s.safetensors", NULL);
   g_autofree gchar *sibling = write_text ("s.yaml",
       "INPUT: {MIN_SIZE_TEST: 123}\n");
   g_autoptr (CiModel) model = load_ok (path, NULL, "INPUT.MIN_SIZE_TEST=321");
