@@ -89,7 +89,7 @@ struct _GstCondInstSeg
 
   /* under the object lock */
   CondInstOptions options;
-  gboolean types_changed;       /* selected or excluded ones */
+  gboolean filters_changed;     /* selected, excluded types, object class */
   CondInstQos qos;
   GstClockTime latency;         /* what LATENCY queries are told */
   gboolean live;
@@ -107,6 +107,7 @@ struct _GstCondInstSeg
   CiSession *session;
   guint capacity;               /* detections that it has room for */
   guint8 *classes;              /* flags of wanted classes */
+  gchar **region_types;         /* wanted ones; NULL: all */
   gboolean configured;          /* there are caps: `info` and `format` */
   GstVideoInfo info;
   CiImageFormat format;
@@ -157,20 +158,23 @@ open_session (GstCondInstSeg * self, guint max_detections, GError ** error)
   return TRUE;
 }
 
-/* Reads the class filter again if it changed. */
+/* Reads the filters of classes and regions again if they changed. */
 static void
-update_classes (GstCondInstSeg * self)
+update_filters (GstCondInstSeg * self)
 {
   g_autofree gchar *selected = NULL, *excluded = NULL, *unknown = NULL;
 
   GST_OBJECT_LOCK (self);
-  if (self->classes && !self->types_changed) {
+  if (self->classes && !self->filters_changed) {
     GST_OBJECT_UNLOCK (self);
     return;
   }
-  self->types_changed = FALSE;
+  self->filters_changed = FALSE;
   selected = g_strdup (self->options.selected_types);
   excluded = g_strdup (self->options.excluded_types);
+  g_strfreev (self->region_types);
+  self->region_types = self->options.object_class ?
+      g_strsplit (self->options.object_class, ";", -1) : NULL;
   GST_OBJECT_UNLOCK (self);
 
   g_free (self->classes);
@@ -193,7 +197,7 @@ prepare_run (GstCondInstSeg * self, const CondInstOptions * options,
 {
   GError *error = NULL;
 
-  update_classes (self);
+  update_filters (self);
   if (options->max_detections == 0 ? self->session_options.max_detections != 0 :
       options->max_detections > self->capacity) {
     if (!open_session (self, options->max_detections, &error)) {
@@ -245,12 +249,13 @@ look (GstCondInstSeg * self, const CiImage * image, const CiRegion * region,
   return TRUE;
 }
 
-/* Looks into the regions of interest of @buf whose type is in @types. */
+/* Looks into the regions of interest of @buf that are of a wanted type. */
 static gboolean
-look_into_regions (GstCondInstSeg * self, GstBuffer * buf, gchar ** types,
+look_into_regions (GstCondInstSeg * self, GstBuffer * buf,
     const CiImage * image, const CiDetectParams * params,
     gfloat mask_threshold, gint64 * times_ns)
 {
+  const gchar *const *types = (const gchar * const *) self->region_types;
   GstVideoRegionOfInterestMeta *roi;
   gpointer state = NULL;
 
@@ -262,8 +267,7 @@ look_into_regions (GstCondInstSeg * self, GstBuffer * buf, gchar ** types,
       MIN (roi->w, G_MAXINT), MIN (roi->h, G_MAXINT)
     };
 
-    if (types && !(type && g_strv_contains ((const gchar * const *) types,
-                type)))
+    if (types && !(type && g_strv_contains (types, type)))
       continue;
     /* trackers let regions leave the frame */
     if (region.x >= self->format.width || region.y >= self->format.height
@@ -283,7 +287,6 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
   GstBaseTransform *trans = GST_BASE_TRANSFORM (self);
   gint64 times_ns[COND_INST_N_STAGES] = { 0 };
   gint64 start = g_get_monotonic_time ();
-  g_auto (GStrv) types = NULL;
   CiImage image = { {NULL}, {0} };
   CiDetectParams params;
   GstVideoFrame frame;
@@ -308,16 +311,11 @@ infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
   }
   cond_inst_result_reset (&self->result, self->format.width,
       self->format.height);
-  if (options->region == GST_COND_INST_SEG_REGION_FULL_FRAME) {
+  if (options->region == GST_COND_INST_SEG_REGION_FULL_FRAME)
     ok = look (self, &image, NULL, &params, options->mask_threshold, times_ns);
-  } else {
-    GST_OBJECT_LOCK (self);
-    if (self->options.object_class)
-      types = g_strsplit (self->options.object_class, ";", -1);
-    GST_OBJECT_UNLOCK (self);
-    ok = look_into_regions (self, buf, types, &image, &params,
+  else
+    ok = look_into_regions (self, buf, &image, &params,
         options->mask_threshold, times_ns);
-  }
   gst_video_frame_unmap (&frame);
   if (!ok)
     return FALSE;
@@ -617,6 +615,7 @@ gst_cond_inst_seg_stop (GstBaseTransform * trans)
   memset (&self->refused, 0, sizeof (self->refused));
   g_clear_pointer (&self->source, g_free);
   g_clear_pointer (&self->classes, g_free);
+  g_clear_pointer (&self->region_types, g_strfreev);
   g_clear_pointer (&self->quarks, g_free);
   g_clear_pointer (&self->labels, g_strfreev);
   g_clear_pointer (&self->session, ci_session_free);
@@ -763,7 +762,7 @@ gst_cond_inst_seg_start (GstBaseTransform * trans)
     what = g_strdup_printf ("Cannot run model '%s'", name);
     goto failed;
   }
-  update_classes (self);
+  update_filters (self);
   return TRUE;
 
 failed:
@@ -817,8 +816,9 @@ gst_cond_inst_seg_set_property (GObject * object, guint id,
   GST_OBJECT_LOCK (self);
   cond_inst_options_set (&self->options, id, value);
   if (id == COND_INST_PROP_SELECTED_TYPES
-      || id == COND_INST_PROP_EXCLUDED_TYPES)
-    self->types_changed = TRUE;
+      || id == COND_INST_PROP_EXCLUDED_TYPES
+      || id == COND_INST_PROP_OBJECT_CLASS)
+    self->filters_changed = TRUE;
   GST_OBJECT_UNLOCK (self);
 }
 
