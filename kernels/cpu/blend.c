@@ -11,24 +11,16 @@
 
 #include "../simd.h"
 
-/* A sample along one axis: between the cells @i0 and @i1, @a of the way. */
-typedef struct
-{
-  gint i0, i1;
-  gfloat a;
-  gboolean outside;             /* of the map: the sample is 0 */
-} Tap;
-
 typedef struct
 {
   CiBlendParams params;
   const CiMap *bases, *rows;
   const CiDetectionBuffer *detections;
   CiBuffer *out;
-  Tap *resize;                  /* of the attention, the same on both axes */
+  CiTap *resize;                /* of the attention, the same on both axes */
   gint pitch;                   /* resolution in whole vectors */
   gfloat *planes;               /* the bases as planes */
-  Tap *taps;                    /* per task: 2 * resolution of RoIAlign */
+  CiTap *taps;                  /* per task: 2 * resolution of RoIAlign */
   gfloat *scratch;              /* per task: rows of weights and bases */
 } Blend;
 
@@ -37,7 +29,7 @@ blend_free (gpointer data)
 {
   Blend *b = data;
 
-  free (b->resize);
+  g_free (b->resize);
   free (b->planes);
   free (b->taps);
   free (b->scratch);
@@ -47,13 +39,13 @@ blend_free (gpointer data)
 /* The centres of @n bins of [@lo, @hi) in a map of @cells: detectron2's
  * ROIAlign, aligned, one sample a bin. */
 static void
-make_roi_taps (Tap * taps, gint n, gfloat lo, gfloat hi, gint cells)
+make_roi_taps (CiTap * taps, gint n, gfloat lo, gfloat hi, gint cells)
 {
   gfloat bin = (hi - lo) / n;
 
   for (gint i = 0; i < n; i++) {
     gfloat t = lo + (i + 0.5f) * bin;
-    Tap *tap = &taps[i];
+    CiTap *tap = &taps[i];
 
     tap->outside = !(t >= -1 && t <= cells);
     t = tap->outside ? 0 : CLAMP (t, 0, cells - 1);
@@ -65,14 +57,14 @@ make_roi_taps (Tap * taps, gint n, gfloat lo, gfloat hi, gint cells)
 
 /* One row of samples of @map, whose rows are @pitch apart. */
 CI_INLINE void
-sample_row (const gfloat * map, gint pitch, const Tap * y, const Tap * xs,
+sample_row (const gfloat * map, gint pitch, const CiTap * y, const CiTap * xs,
     gint n, gfloat * out)
 {
   const gfloat *row0 = map + (gsize) y->i0 * pitch;
   const gfloat *row1 = map + (gsize) y->i1 * pitch;
 
   for (gint x = 0; x < n; x++) {
-    const Tap *t = &xs[x];
+    const CiTap *t = &xs[x];
     gfloat p = row0[t->i0] + (row0[t->i1] - row0[t->i0]) * t->a;
     gfloat q = row1[t->i0] + (row1[t->i1] - row1[t->i0]) * t->a;
 
@@ -103,7 +95,7 @@ blend_row (gint n_bases, gint pitch, const gfloat * weights,
 }
 
 CI_MULTIVERSION static void
-blend_detection (const Blend * m, gint n, Tap * xs, gfloat * weights)
+blend_detection (const Blend * m, gint n, CiTap * xs, gfloat * weights)
 {
   gint size = m->params.resolution, side = m->params.attention_size;
   gint n_bases = m->bases->c, w = m->bases->w, h = m->bases->h;
@@ -113,7 +105,7 @@ blend_detection (const Blend * m, gint n, Tap * xs, gfloat * weights)
   gfloat *values = weights + n_bases * m->pitch, *row = values
       + n_bases * m->pitch;
   gfloat scale = 1.0f / m->params.stride;
-  Tap *ys = xs + size;
+  CiTap *ys = xs + size;
 
   make_roi_taps (xs, size, box[0] * scale - 0.5f, box[2] * scale - 0.5f, w);
   make_roi_taps (ys, size, box[1] * scale - 0.5f, box[3] * scale - 0.5f, h);
@@ -179,22 +171,12 @@ ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step, GError ** error)
   m->rows = ci_plan_map (plan, node->srcs[2]);
   m->out = &plan->buffers[step->value];
   m->pitch = (size + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK;
-  if (!(m->resize = ci_aligned_alloc0 (size * sizeof (Tap), error))
-      || !(m->planes = ci_aligned_alloc0 ((gsize) m->bases->c * m->bases->h
-              * m->bases->w * sizeof (gfloat), error))
-      || !(m->taps = ci_aligned_alloc0 (n_tasks * 2 * size * sizeof (Tap),
-              error))
-      || !(m->scratch = ci_aligned_alloc0 (n_tasks * (2 * m->bases->c + 1)
-              * m->pitch * sizeof (gfloat), error)))
-    return FALSE;
   /* half-pixel bilinear, as torch has it */
-  for (gint i = 0; i < size; i++) {
-    gfloat t = MAX ((i + 0.5f) * ((gfloat) side / size) - 0.5f, 0.0f);
-    Tap *tap = &m->resize[i];
-
-    tap->i0 = MIN ((gint) t, side - 1);
-    tap->i1 = MIN (tap->i0 + 1, side - 1);
-    tap->a = t - tap->i0;
-  }
-  return TRUE;
+  m->resize = ci_cpu_upsample_taps (CI_RESIZE_BILINEAR, 0, side, size);
+  return (m->planes = ci_aligned_alloc0 ((gsize) m->bases->c * m->bases->h
+          * m->bases->w * sizeof (gfloat), error))
+      && (m->taps = ci_aligned_alloc0 (n_tasks * 2 * size * sizeof (CiTap),
+          error))
+      && (m->scratch = ci_aligned_alloc0 (n_tasks * (2 * m->bases->c + 1)
+          * m->pitch * sizeof (gfloat), error));
 }

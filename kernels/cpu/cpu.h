@@ -96,6 +96,19 @@ void ci_product_run (CiProduct * product, gint task);
 gboolean ci_product_check (const CiProduct * product, const CiStep * step,
     GError ** error);
 
+/* A sample along one axis: between the cells @i0 and @i1, @a of the way. */
+typedef struct
+{
+  gint i0, i1;
+  gfloat a;
+  gboolean outside;             /* of the map: the sample is 0 */
+} CiTap;
+
+/* Where the @n_out cells of an upsampled axis lie among its @n cells; @factor:
+ * n_out / n. Free with g_free. */
+CiTap *ci_cpu_upsample_taps (CiResizeMode mode, gint factor, gint n,
+    gint n_out);
+
 static inline gint
 ci_map_blocks (const CiMap * map)
 {

@@ -21,7 +21,7 @@ typedef struct
   const CiMap *src, *other, *dst;
   gfloat *scale, *shift;        /* per channel, padded; weighted add: of each
                                    source */
-  struct Tap *ys, *xs;          /* upsampling: per row and column of dst */
+  CiTap *ys, *xs;               /* upsampling: per row and column of dst */
   gdouble *sums;                /* group norm, per channel: sum, of squares */
   void (*block) (gpointer layer, gint block);
 } Layer;
@@ -504,21 +504,13 @@ ci_cpu_prepare_weighted_add (CiPlan * plan, CiStep * step, GError ** error)
 
 /* ---- upsampling -------------------------------------------------------- */
 
-/* Where a row or a column of the result lies: between the cells @i0 and @i1,
- * @a of the way. */
-typedef struct Tap
+CiTap *
+ci_cpu_upsample_taps (CiResizeMode mode, gint factor, gint n, gint n_out)
 {
-  gint i0, i1;
-  gfloat a;
-} Tap;
-
-static Tap *
-make_taps (CiResizeMode mode, gint factor, gint n, gint n_out)
-{
-  Tap *taps = g_new0 (Tap, n_out);
+  CiTap *taps = g_new0 (CiTap, n_out);
 
   for (gint o = 0; o < n_out; o++) {
-    Tap *tap = &taps[o];
+    CiTap *tap = &taps[o];
     gint u = MAX (o - factor / 2, 0);
     gfloat t = MAX ((o + 0.5f) * ((gfloat) n / n_out) - 0.5f, 0.0f);
 
@@ -558,7 +550,7 @@ upsample_block (gpointer data, gint block)
     CiV8 ay = ci_v8_set1 (layer->ys[y].a);
 
     for (gint x = 0; x < dst->w; x++) {
-      const Tap *tap = &layer->xs[x];
+      const CiTap *tap = &layer->xs[x];
       CiV8 v = row0[tap->i0];
 
       if (!nearest) {
@@ -580,9 +572,9 @@ ci_cpu_prepare_upsample (CiPlan * plan, CiStep * step, GError ** error)
   Layer *layer = new_layer (plan, step, upsample_block);
   gint factor = layer->dst->h / layer->src->h;
 
-  layer->ys = make_taps (node->resize_mode, factor, layer->src->h,
+  layer->ys = ci_cpu_upsample_taps (node->resize_mode, factor, layer->src->h,
       layer->dst->h);
-  layer->xs = make_taps (node->resize_mode, factor, layer->src->w,
+  layer->xs = ci_cpu_upsample_taps (node->resize_mode, factor, layer->src->w,
       layer->dst->w);
   if (node->residual != CI_NO_VALUE)
     layer->other = ci_plan_map (plan, node->residual);

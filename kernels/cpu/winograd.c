@@ -61,7 +61,7 @@ run_winograd (CiPlan * plan, CiStep * step, GError ** error)
   CiWinograd *w = step->state;
 
   atomic_store (&w->next_block, 0);
-  ci_pool_run (plan->pool, get_funcs ()->run, w,
+  ci_pool_run (plan->pool, w->run, w,
       MIN (ci_pool_get_n_threads (plan->pool), w->n_blocks));
   return TRUE;
 }
@@ -153,6 +153,7 @@ ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step, GError ** error)
   step->free_state = winograd_free;
   step->run = run_winograd;
   describe (plan, step->value, w);
+  w->run = get_funcs ()->run;
   w->scratch = plan->buffers[step->value].scratch;
   w->maps = g_new0 (CiWinogradMap, w->n_maps);
   for (CiValue i = step->value; n < w->n_maps; i++) {

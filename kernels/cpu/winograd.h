@@ -43,6 +43,7 @@ typedef struct
   gint in, out;                 /* channels, whole blocks */
   gint padded_out;              /* whole panels */
   CiActivation activation;
+  CiPoolFunc run;
   CiPacked *packed;             /* U: [36][panel][in][PANEL], bias */
   gint n_tiles, block_tiles, n_blocks;
   gsize v_pitch, m_pitch;       /* floats from one of the 36 to the next */
