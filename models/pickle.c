@@ -118,19 +118,21 @@ ci_pickle_new_object (CiPickle * pickle, CiObjectKind kind)
   return object;
 }
 
-/* The number of items is bounded by that of the opcodes. */
+/* The objects of @stack from @begin on. The number of items is bounded by that
+ * of the opcodes. */
 static void
-append_items (CiObject * list, gpointer * items, guint n)
+append_items (CiObject * list, const GPtrArray * stack, guint begin)
 {
-  guint needed = list->u.list.n + n;
+  guint n = stack->len - begin, needed = list->u.list.n + n;
 
   if (needed > list->u.list.capacity) {
     list->u.list.capacity = MAX (needed, 2 * list->u.list.capacity);
     list->u.list.items = g_renew (CiObject *, list->u.list.items,
         list->u.list.capacity);
   }
+  /* a stack that was always empty has no memory */
   if (n)
-    memcpy (list->u.list.items + list->u.list.n, items,
+    memcpy (list->u.list.items + list->u.list.n, stack->pdata + begin,
         n * sizeof (gpointer));
   list->u.list.n = needed;
 }
@@ -330,8 +332,7 @@ collect (CiPickle * pickle, CiObjectKind kind, guint begin)
 {
   CiObject *object = ci_pickle_new_object (pickle, kind);
 
-  append_items (object, pickle->stack->pdata + begin,
-      pickle->stack->len - begin);
+  append_items (object, pickle->stack, begin);
   g_ptr_array_set_size (pickle->stack, begin);
   return push (pickle, object);
 }
@@ -375,7 +376,7 @@ add_items (CiPickle * pickle, CiObjectKind kind, guint begin)
         "expected pairs of keys and values, found %u objects", n);
     return FALSE;
   }
-  append_items (object, pickle->stack->pdata + begin, n);
+  append_items (object, pickle->stack, begin);
   g_ptr_array_set_size (pickle->stack, begin);
   return TRUE;
 }
