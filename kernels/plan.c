@@ -354,8 +354,8 @@ new_storage (GPtrArray * storages, gsize bytes, gint step)
   return s;
 }
 
-static gboolean
-same_weights (const CiNode * a, const CiNode * b)
+gboolean
+ci_plan_same_weights (const CiNode * a, const CiNode * b)
 {
   return g_str_equal (a->name, b->name)
       && g_strcmp0 (a->norm_name, b->norm_name) == 0
@@ -365,29 +365,59 @@ same_weights (const CiNode * a, const CiNode * b)
       && a->groups == b->groups && a->activation == b->activation;
 }
 
+/* A convolution that may be computed with others before it. */
+static gboolean
+may_join (const CiNode * node, CiValue lead)
+{
+  return node->op == CI_OP_CONV && node->residual == CI_NO_VALUE
+      && node->srcs[0] < lead;
+}
+
 static void
 form_groups (CiPlan * plan)
 {
-  CiNode *first = NULL;
+  gint n = plan->graph->nodes->len;
   CiValue lead = CI_NO_VALUE;
 
-  for (guint i = 0; i < plan->graph->nodes->len; i++) {
+  /* first those that share weights */
+  for (gint i = 0; i < n; i++) {
     CiNode *node = ci_graph_node (plan->graph, i);
 
     plan->lead[i] = i;
-    plan->group[i] = 1;
-    if (node->op == CI_OP_NONE)
+    plan->group[i] = plan->layers[i] = 1;
+    if (!plan->backend->join || node->op == CI_OP_NONE)
       continue;
-    if (first && node->op == CI_OP_CONV && node->residual == CI_NO_VALUE
-        && node->srcs[0] < lead && same_weights (first, node)) {
+    if (lead != CI_NO_VALUE && may_join (node, lead)
+        && ci_plan_same_weights (ci_graph_node (plan->graph, lead), node)) {
       plan->lead[i] = lead;
       plan->group[lead]++;
       plan->group[i] = 0;
-      continue;
+    } else {
+      lead = may_join (node, i) ? i : CI_NO_VALUE;
     }
-    lead = i;
-    first = plan->backend->groups && node->op == CI_OP_CONV
-        && node->residual == CI_NO_VALUE ? node : NULL;
+  }
+  /* then these groups */
+  lead = CI_NO_VALUE;
+  for (gint i = 0; i < n; i++) {
+    CiNode *node = ci_graph_node (plan->graph, i);
+    gint n_maps = plan->group[i];
+    gboolean join = n_maps > 0 && lead != CI_NO_VALUE;
+
+    if (!plan->backend->join || node->op == CI_OP_NONE || n_maps == 0)
+      continue;
+    for (CiValue k = i; join && k < n; k = ci_plan_next (plan, k))
+      join = may_join (ci_graph_node (plan->graph, k), lead);
+    if (join && plan->backend->join (plan, lead, i)) {
+      for (CiValue k = i, next; k < n; k = next) {
+        next = ci_plan_next (plan, k);
+        plan->lead[k] = lead;
+      }
+      plan->group[lead] += n_maps;
+      plan->layers[lead]++;
+      plan->group[i] = 0;
+    } else {
+      lead = may_join (node, i) ? i : CI_NO_VALUE;
+    }
   }
 }
 
@@ -614,6 +644,7 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   plan->keep = g_new0 (gboolean, n);
   plan->lead = g_new0 (CiValue, n);
   plan->group = g_new0 (gint, n);
+  plan->layers = g_new0 (gint, n);
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
 
@@ -659,6 +690,7 @@ ci_plan_free (CiPlan * plan)
   g_free (plan->keep);
   g_free (plan->lead);
   g_free (plan->group);
+  g_free (plan->layers);
   g_ptr_array_unref (plan->names);
   g_ptr_array_unref (plan->extra);
   ci_graph_free (plan->graph);

@@ -56,7 +56,9 @@ struct _CiStep
 typedef struct
 {
   gint block;
-  gboolean groups;              /* takes groups of convolutions as one step */
+  /* Whether two groups of convolutions, which follow each other and share
+   * weights within themselves, may be one step; NULL: there are no groups. */
+  gboolean (*join) (CiPlan * plan, CiValue a, CiValue b);
   gboolean (*prepare) (CiPlan * plan, CiStep * step, GError ** error);
   gsize (*scratch) (CiPlan * plan, CiValue value);
   gint (*begin) (void);
@@ -75,11 +77,12 @@ struct _CiPlan
   gfloat *input;                /* planar */
   CiBuffer *buffers;            /* one per node */
   gboolean *keep;               /* values that stay readable */
-  /* Convolutions in a row that share their weights (the levels of a pyramid)
-   * are one step, that of the first. Per value: the first one's, and how many
-   * follow it, itself included (0 for the others). */
+  /* Convolutions in a row that do not need each other are one step, that of
+   * the first, if the backend wants. Per value: the first one's; how many
+   * follow it, itself included (0 for the others); how many different weights
+   * those have, each on as many maps (the levels of a pyramid). */
   CiValue *lead;
-  gint *group;
+  gint *group, *layers;
   CiStep *steps;
   gint n_steps;
   gsize arena_bytes;
@@ -91,6 +94,18 @@ struct _CiPlan
   const CiDetectParams *params; /* of the current run */
   CiPlanTimes times;
 };
+
+/* The next member of a group after @value. */
+static inline CiValue
+ci_plan_next (const CiPlan * plan, CiValue value)
+{
+  CiValue lead = plan->lead[value], n = plan->graph->nodes->len;
+
+  do
+    value++;
+  while (value < n && plan->lead[value] != lead);
+  return value;
+}
 
 static inline CiMap *
 ci_plan_map (CiPlan * plan, CiValue value)
@@ -124,6 +139,9 @@ gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
  * folded that fusion gave it. */
 gboolean ci_plan_fold_conv (CiPlan * plan, const CiNode * node,
     gfloat ** weight, gfloat ** bias, GError ** error);
+
+/* Whether two convolutions compute the same of different maps. */
+gboolean ci_plan_same_weights (const CiNode * a, const CiNode * b);
 
 /* detect.c and ref.c share nothing but this: the detections' arrays. */
 typedef struct

@@ -10,39 +10,65 @@
 
 #define HEAD "proposal_generator.fcos_head."
 
-/* Layer by layer over all levels, since backends compute convolutions in a row
- * that share their weights together. */
-
-/* The tower @tower on every level of @x, in place: the convolutions are the
- * same on every level, batch norms are not. */
-static void
-build_towers (CiGraph * g, const CiConfig * config, CiValue * x,
-    const gchar * tower, gint n_convs, gboolean deformable)
+/* A row of convolutions on every level of a pyramid, in place. */
+typedef struct
 {
-  gint channels = config->fpn.out_channels, n = config->fcos.n_levels;
+  const gchar *name;
+  gint n_convs;
+  gboolean deformable;          /* the last one */
+  CiValue *x;
+} Tower;
+
+static void
+build_conv (CiGraph * g, const CiConfig * config, const Tower * tower, gint i)
+{
+  g_autofree gchar *name = g_strdup_printf (HEAD "%s_tower.%d", tower->name,
+      3 * i);
+  g_autofree gchar *offset = g_strconcat (name, ".offset", NULL);
+  g_autofree gchar *inner = g_strconcat (name, ".conv", NULL);
+  gint channels = config->fpn.out_channels;
+
+  for (gint l = 0; l < config->fcos.n_levels; l++)
+    tower->x[l] = tower->deformable && i == tower->n_convs - 1 ?
+        ci_block_deform_conv (g, tower->x[l], offset, inner, NULL,
+        CI_NORM_NONE, channels, 1, 1, TRUE, CI_ACTIVATION_NONE) :
+        ci_graph_conv (g, tower->x[l], name, channels, 3, 1, 1, 1, TRUE);
+}
+
+/* The convolutions are the same on every level, batch norms are not. */
+static void
+build_norm (CiGraph * g, const CiConfig * config, const Tower * tower, gint i)
+{
   CiNorm norm = config->fcos.norm;
 
+  for (gint l = 0; l < config->fcos.n_levels; l++) {
+    g_autofree gchar *name = norm == CI_NORM_BN
+        ? g_strdup_printf (HEAD "%s_tower.%d.%d", tower->name, 3 * i + 1, l)
+        : g_strdup_printf (HEAD "%s_tower.%d", tower->name, 3 * i + 1);
+
+    tower->x[l] = ci_block_norm (g, tower->x[l], name, norm,
+        CI_ACTIVATION_RELU);
+  }
+}
+
+/* Layer by layer over all levels and towers, since backends compute
+ * convolutions in a row together, and those that read the same maps share
+ * work. */
+static void
+build_towers (CiGraph * g, const CiConfig * config, const Tower * towers,
+    gint n_towers)
+{
+  gint n_convs = 0;
+
+  for (gint t = 0; t < n_towers; t++)
+    n_convs = MAX (n_convs, towers[t].n_convs);
   for (gint i = 0; i < n_convs; i++) {
-    g_autofree gchar *conv = g_strdup_printf (HEAD "%s_tower.%d", tower,
-        3 * i);
-    gboolean last = i == n_convs - 1;
-
-    for (gint l = 0; l < n && deformable && last; l++) {
-      g_autofree gchar *offset = g_strconcat (conv, ".offset", NULL);
-      g_autofree gchar *inner = g_strconcat (conv, ".conv", NULL);
-
-      x[l] = ci_block_deform_conv (g, x[l], offset, inner, NULL, CI_NORM_NONE,
-          channels, 1, 1, TRUE, CI_ACTIVATION_NONE);
-    }
-    for (gint l = 0; l < n && !(deformable && last); l++)
-      x[l] = ci_graph_conv (g, x[l], conv, channels, 3, 1, 1, 1, TRUE);
-    for (gint l = 0; l < n; l++) {
-      g_autofree gchar *norm_name = norm == CI_NORM_BN
-          ? g_strdup_printf (HEAD "%s_tower.%d.%d", tower, 3 * i + 1, l)
-          : g_strdup_printf (HEAD "%s_tower.%d", tower, 3 * i + 1);
-
-      x[l] = ci_block_norm (g, x[l], norm_name, norm, CI_ACTIVATION_RELU);
-    }
+    for (gint t = 0; t < n_towers; t++)
+      if (i < towers[t].n_convs)
+        build_conv (g, config, &towers[t], i);
+    for (gint t = 0; t < n_towers; t++)
+      if (i < towers[t].n_convs)
+        build_norm (g, config, &towers[t], i);
   }
 }
 
@@ -65,17 +91,19 @@ ci_fcos_build (CiGraph * g, const CiConfig * config, const CiValue * pyramid,
   CiValue shared[CI_MAX_LEVELS], cls[CI_MAX_LEVELS];
   CiValue logits[CI_MAX_LEVELS], reg[CI_MAX_LEVELS], ctr[CI_MAX_LEVELS];
   CiFcosLevel levels[CI_MAX_LEVELS];
+  gboolean deformable = config->fcos.use_deformable;
+  const Tower share = { "share", config->fcos.num_share_convs, FALSE, shared };
+  const Tower towers[] = {
+    {"cls", config->fcos.num_cls_convs, deformable, cls},
+    {"bbox", config->fcos.num_box_convs, deformable, box_towers},
+  };
 
   memcpy (shared, pyramid, bytes);
-  build_towers (g, config, shared, "share", config->fcos.num_share_convs,
-      FALSE);
+  build_towers (g, config, &share, 1);
   memcpy (cls, shared, bytes);
-  build_towers (g, config, cls, "cls", config->fcos.num_cls_convs,
-      config->fcos.use_deformable);
-  predict (g, config, cls, HEAD "cls_logits", config->n_classes, logits);
   memcpy (box_towers, shared, bytes);
-  build_towers (g, config, box_towers, "bbox", config->fcos.num_box_convs,
-      config->fcos.use_deformable);
+  build_towers (g, config, towers, G_N_ELEMENTS (towers));
+  predict (g, config, cls, HEAD "cls_logits", config->n_classes, logits);
   predict (g, config, box_towers, HEAD "bbox_pred", 4, reg);
   predict (g, config, box_towers, HEAD "ctrness", 1, ctr);
 

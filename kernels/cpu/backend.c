@@ -46,6 +46,16 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   g_return_val_if_reached (FALSE);
 }
 
+/* Of convolutions, all tasks of a step run side by side. */
+static gboolean
+join (CiPlan * plan, CiValue a, CiValue b)
+{
+  gboolean winograd = ci_cpu_winograd_pays (plan, a);
+
+  return winograd == ci_cpu_winograd_pays (plan, b)
+      && (!winograd || ci_cpu_winograd_join (plan, a, b));
+}
+
 static gsize
 scratch (CiPlan * plan, CiValue value)
 {
@@ -60,6 +70,6 @@ scratch (CiPlan * plan, CiValue value)
   }
 }
 
-const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, TRUE, prepare, scratch,
+const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, join, prepare, scratch,
   ci_dnnl_begin, ci_dnnl_end
 };

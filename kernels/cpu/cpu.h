@@ -15,11 +15,13 @@ G_BEGIN_DECLS
 
 /* Each makes one kind of step ready to run. */
 gboolean ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error);
-/* The same for 3x3 convolutions (groups of them) for which it pays. */
-gboolean ci_cpu_winograd_pays (CiPlan * plan, CiValue value);
+/* The same for a group of 3x3 convolutions, given its lead, if it pays; groups
+ * may be joined if they read the same maps. */
+gboolean ci_cpu_winograd_pays (CiPlan * plan, CiValue lead);
+gboolean ci_cpu_winograd_join (CiPlan * plan, CiValue a, CiValue b);
 gboolean ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step,
     GError ** error);
-gsize ci_cpu_winograd_scratch (CiPlan * plan, CiValue value);
+gsize ci_cpu_winograd_scratch (CiPlan * plan, CiValue lead);
 gboolean ci_cpu_prepare_max_pool (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step,

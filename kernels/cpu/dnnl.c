@@ -245,11 +245,16 @@ check_conv (const Conv * conv, const CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* A convolution, or a group of them. */
+/* A convolution, or a group of them: the slices of all. */
 typedef struct
 {
-  gint n_convs, n_slices;       /* of each */
+  gint n_convs, n_tasks;
   Conv **convs;
+  struct
+  {
+    Conv *conv;
+    gint slice;
+  } *tasks;
 } Group;
 
 static void
@@ -261,16 +266,16 @@ group_free (gpointer data)
     if (group->convs[i])
       conv_free (group->convs[i]);
   g_free (group->convs);
+  g_free (group->tasks);
   g_free (group);
 }
 
 static void
-run_group_slice (gpointer data, gint task, gint n_tasks)
+run_task (gpointer data, gint task, gint n_tasks)
 {
   Group *group = data;
 
-  run_slice (group->convs[task / group->n_slices], task % group->n_slices,
-      group->n_slices);
+  run_slice (group->tasks[task].conv, group->tasks[task].slice, 0);
 }
 
 static gboolean
@@ -282,8 +287,7 @@ run_group (CiPlan * plan, CiStep * step, GError ** error)
 
   if (first->residual)
     memcpy (first->dst, first->residual, first->n_floats * sizeof (gfloat));
-  ci_pool_run (plan->pool, run_group_slice, group,
-      group->n_convs * group->n_slices);
+  ci_pool_run (plan->pool, run_task, group, group->n_tasks);
   for (gint i = 0; i < group->n_convs && ok; i++)
     ok = check_conv (group->convs[i], step, error);
   return ok;
@@ -577,34 +581,42 @@ prepare_conv (CiPlan * plan, const CiNode * node, Layer * layer, gint n_slices,
 gboolean
 ci_cpu_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
 {
-  const CiNode *node = step->node;
-  Layer layer = { node, *ci_plan_map (plan, node->srcs[0]),
-    *ci_plan_map (plan, step->value), node->kernel, node->stride,
-    node->padding, node->groups, NULL, NULL
-  };
   Group *group = g_new0 (Group, 1);
+  CiValue value = step->value;
+  Layer layer = { 0 };
   gboolean ok = TRUE;
-  gint saved, n = 0;
+  gint saved;
 
-  if (!is_depthwise (node, layer.src.c))
-    layer.groups = ci_cpu_merge_groups (node, layer.src.c);
-  group->n_convs = plan->group[step->value];
-  group->n_slices = count_slices (plan, &layer);
+  group->n_convs = plan->group[value];
   group->convs = g_new0 (Conv *, group->n_convs);
+  group->tasks = g_malloc0_n (group->n_convs
+      * ci_pool_get_n_threads (plan->pool), sizeof (*group->tasks));
   step->state = group;
   step->free_state = group_free;
   step->run = run_group;
 
   saved = ci_dnnl_begin ();
-  for (CiValue i = step->value; ok && n < group->n_convs; i++) {
-    node = ci_graph_node (plan->graph, i);
-    if (plan->lead[i] != step->value)
-      continue;
-    layer.src = *ci_plan_map (plan, node->srcs[0]);
-    layer.dst = *ci_plan_map (plan, i);
-    group->convs[n] = prepare_conv (plan, node, &layer, group->n_slices,
-        error);
-    ok = group->convs[n++] != NULL;
+  for (gint i = 0; ok && i < group->n_convs; i++) {
+    const CiNode *node = ci_graph_node (plan->graph, value);
+
+    if (layer.node && !ci_plan_same_weights (layer.node, node)) {
+      unload_weights (&layer);
+      layer.weight = layer.bias = NULL;
+    }
+    layer = (Layer) {
+    node, *ci_plan_map (plan, node->srcs[0]), *ci_plan_map (plan, value),
+          node->kernel, node->stride, node->padding, node->groups,
+          layer.weight, layer.bias};
+    if (!is_depthwise (node, layer.src.c))
+      layer.groups = ci_cpu_merge_groups (node, layer.src.c);
+    group->convs[i] = prepare_conv (plan, node, &layer,
+        count_slices (plan, &layer), error);
+    ok = group->convs[i] != NULL;
+    for (gint k = 0; ok && k < group->convs[i]->n_slices; k++) {
+      group->tasks[group->n_tasks].conv = group->convs[i];
+      group->tasks[group->n_tasks++].slice = k;
+    }
+    value = ci_plan_next (plan, value);
   }
   ci_dnnl_end (saved);
   unload_weights (&layer);

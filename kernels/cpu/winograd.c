@@ -3,21 +3,23 @@
 
 #define TILE CI_WINOGRAD_TILE
 #define POINTS CI_WINOGRAD_POINTS
-#define PANEL CI_WINOGRAD_PANEL
-#define ROWS CI_WINOGRAD_ROWS
-/* V and M of one block stay in the last level cache, several to a core */
-#define BLOCK_FLOATS (384 * 1024)
-#define MIN_BLOCK_TILES 12
+/* Small weights stay in the caches while blocks that fit there, too, pass by.
+ * Large ones come from memory, so they should come once; V and M of the larger
+ * blocks then take their turns in the last level cache. */
+#define SMALL_WEIGHTS (1024 * 1024)
+#define SMALL_BLOCK (192 * 1024)
+#define LARGE_BLOCK (2 * 1024 * 1024)
 /* Rows of V and M that lie a multiple of 4096 bytes apart would share few
  * lines of the first cache. */
 #define SKEW 16
-/* Below 32 the transforms cost more than the product saves; up to here the gain
- * is not worth the rounding. */
-#define MIN_CHANNELS 64
 
 static const CiWinogradFuncs *
 get_funcs (void)
 {
+#ifdef CI_HAVE_X86_64_V4
+  if (__builtin_cpu_supports ("x86-64-v4"))
+    return &ci_winograd_funcs_x86_64_v4;
+#endif
 #ifdef CI_HAVE_X86_64_V3
   if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma"))
     return &ci_winograd_funcs_x86_64_v3;
@@ -26,32 +28,33 @@ get_funcs (void)
 }
 
 static gboolean
-pack (CiPlan * plan, const CiNode * node, CiWinograd * w, GError ** error)
+pack (CiPlan * plan, const CiNode * node, gint in, CiWinogradLayer * layer,
+    GError ** error)
 {
   g_autofree gchar *key = g_strdup_printf ("winograd/%s/%s/%s", node->name,
       node->norm_name ? node->norm_name : "",
       node->scale_name ? node->scale_name : "");
   gint real_in = ci_plan_map (plan, node->srcs[0])->c;
-  CiWinogradPacking packing = { NULL, w->in, real_in, node->channels };
+  CiWinogradPacking packing = { NULL, in, real_in, node->channels };
   gfloat *weight, *bias;
 
-  if ((w->packed = ci_packed_find (plan->weights->id, key, NULL)))
+  if ((layer->packed = ci_packed_find (plan->weights->id, key, NULL)))
     return TRUE;
-  if (!(w->packed = ci_packed_new (plan->weights->id, key, NULL,
-              sizeof (gfloat) * POINTS * w->padded_out * w->in,
-              sizeof (gfloat) * w->padded_out, error)))
+  if (!(layer->packed = ci_packed_new (plan->weights->id, key, NULL,
+              sizeof (gfloat) * POINTS * layer->padded_out * in,
+              sizeof (gfloat) * layer->padded_out, error)))
     return FALSE;
   if (!ci_plan_fold_conv (plan, node, &weight, &bias, error))
     return FALSE;
   packing.weight = weight;
-  packing.u = w->packed->weight;
+  packing.u = layer->packed->weight;
   for (gint i = 0; i < node->channels; i++)
-    w->packed->bias[i] = bias[i];
+    layer->packed->bias[i] = bias[i];
   ci_pool_run (plan->pool, get_funcs ()->pack, &packing,
-      w->padded_out / PANEL);
+      layer->padded_out / get_funcs ()->panel);
   g_free (weight);
   g_free (bias);
-  w->packed = ci_packed_publish (w->packed);
+  layer->packed = ci_packed_publish (layer->packed);
   return TRUE;
 }
 
@@ -66,7 +69,7 @@ run_winograd (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* ---- preparing --------------------------------------------------------- */
+/* ---- choosing ---------------------------------------------------------- */
 
 static gint
 count_tiles (const CiMap * map)
@@ -80,65 +83,131 @@ padded_channels (gint channels, gint unit)
   return (channels + unit - 1) / unit * unit;
 }
 
-/* Everything but memory. */
-static void
-describe (CiPlan * plan, CiValue value, CiWinograd * w)
+/* A model of both ways' time, in units of a product and its addition, fitted
+ * to one thread of a Zen 3 (docs/performance.md): a transform of one tile and
+ * channel costs as much as 500 of them, a float of U that comes from memory as
+ * 8 of one thread's; threads share the memory. What is gained has to be worth
+ * the rounding. */
+#define TRANSFORM_COST 500.0
+#define WEIGHT_COST 8.0
+#define MEMORY_THREADS 1.5
+#define WORTH 0.7
+
+gboolean
+ci_cpu_winograd_pays (CiPlan * plan, CiValue lead)
 {
-  const CiNode *node = ci_graph_node (plan->graph, value);
-  gint n_threads = ci_pool_get_n_threads (plan->pool), floats;
+  const CiNode *node = ci_graph_node (plan->graph, lead);
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  gint n_threads = ci_pool_get_n_threads (plan->pool);
+  gint n_maps = plan->group[lead] / plan->layers[lead];
+  gdouble in = src->c, out = node->channels, weights = in * out, tiles = 0;
+  gdouble pixels = 0, direct, winograd;
+
+  if (node->kernel != 3 || node->stride != 1 || node->padding != 1
+      || node->groups != 1 || src->block != CI_BLOCK
+      || node->activation > CI_ACTIVATION_RELU6)
+    return FALSE;
+  for (CiValue i = lead, n = 0; n < n_maps; n++, i = ci_plan_next (plan, i)) {
+    const CiMap *dst = ci_plan_map (plan, i);
+
+    pixels += dst->h * dst->w;
+    tiles += count_tiles (dst);
+  }
+  direct = pixels * 9 * in * padded_channels (out, CI_BLOCK);
+  winograd = tiles * (POINTS * in * padded_channels (out, get_funcs ()->panel)
+      + TRANSFORM_COST * (in + out))
+      + POINTS * weights * WEIGHT_COST * MAX (1, n_threads / MEMORY_THREADS);
+  return winograd < WORTH * direct;
+}
+
+gboolean
+ci_cpu_winograd_join (CiPlan * plan, CiValue a, CiValue b)
+{
+  gint n_maps = plan->group[b];
+
+  if (plan->group[a] != plan->layers[a] * n_maps)
+    return FALSE;
+  for (; n_maps > 0; n_maps--) {
+    if (ci_graph_node (plan->graph, a)->srcs[0]
+        != ci_graph_node (plan->graph, b)->srcs[0])
+      return FALSE;
+    a = ci_plan_next (plan, a);
+    b = ci_plan_next (plan, b);
+  }
+  return TRUE;
+}
+
+/* ---- preparing --------------------------------------------------------- */
+
+/* Everything but memory and results. */
+static void
+describe (CiPlan * plan, CiValue lead, CiWinograd * w)
+{
+  const CiNode *node = ci_graph_node (plan->graph, lead);
+  gint n_threads = ci_pool_get_n_threads (plan->pool), max_out = 0, block;
+  CiValue value = lead;
 
   w->in = padded_channels (ci_plan_map (plan, node->srcs[0])->c, CI_BLOCK);
-  w->out = padded_channels (node->channels, CI_BLOCK);
-  w->padded_out = padded_channels (node->channels, PANEL);
-  w->activation = node->activation;
-  w->n_maps = plan->group[value];
-  for (CiValue i = value, k = 0; k < w->n_maps; i++)
-    if (plan->lead[i] == value) {
-      w->n_tiles += count_tiles (ci_plan_map (plan, i));
-      k++;
+  w->n_layers = plan->layers[lead];
+  w->n_maps = plan->group[lead] / w->n_layers;
+  w->maps = g_new0 (CiWinogradMap, w->n_maps);
+  w->layers = g_new0 (CiWinogradLayer, w->n_layers);
+  for (gint i = 0; i < plan->group[lead]; i++) {
+    const CiMap *dst = ci_plan_map (plan, value);
+    CiWinogradLayer *layer = &w->layers[i / w->n_maps];
+
+    node = ci_graph_node (plan->graph, value);
+    if (i < w->n_maps) {
+      w->maps[i] = (CiWinogradMap) {
+      NULL, dst->h, dst->w, (dst->w + TILE - 1) / TILE, w->n_tiles};
+      w->n_tiles += count_tiles (dst);
     }
+    layer->out = padded_channels (node->channels, CI_BLOCK);
+    layer->padded_out = padded_channels (node->channels, get_funcs ()->panel);
+    layer->activation = node->activation;
+    max_out = MAX (max_out, layer->padded_out);
+    value = ci_plan_next (plan, value);
+  }
   /* as many blocks as keep all threads busy to the end */
-  floats = POINTS * (w->in + w->padded_out);
-  w->block_tiles = MAX (BLOCK_FLOATS / floats, MIN_BLOCK_TILES);
+  block = (gint64) POINTS * w->in * max_out <= SMALL_WEIGHTS ? SMALL_BLOCK
+      : LARGE_BLOCK;
+  w->block_tiles = MAX (block / (POINTS * (w->in + max_out)), 1);
   w->n_blocks = (w->n_tiles + w->block_tiles - 1) / w->block_tiles;
   w->n_blocks = (w->n_blocks + n_threads - 1) / n_threads * n_threads;
   w->block_tiles = (w->n_tiles + w->n_blocks - 1) / w->n_blocks;
-  w->block_tiles = padded_channels (w->block_tiles, ROWS);
   w->n_blocks = (w->n_tiles + w->block_tiles - 1) / w->block_tiles;
-  w->v_pitch = (gsize) w->block_tiles * w->in + SKEW;
-  w->m_pitch = (gsize) w->block_tiles * w->padded_out + SKEW;
+  w->pitch = w->block_tiles | 1;
+  w->v_pitch = (gsize) w->pitch * w->in + SKEW;
+  w->m_pitch = (gsize) w->pitch * max_out + SKEW;
   w->scratch_floats = POINTS * (w->v_pitch + w->m_pitch);
+}
+
+static void
+clear (CiWinograd * w)
+{
+  for (gint i = 0; i < w->n_layers; i++) {
+    if (w->layers[i].packed)
+      ci_packed_unref (w->layers[i].packed);
+    g_free (w->layers[i].results);
+  }
+  g_free (w->layers);
+  g_free (w->maps);
 }
 
 static void
 winograd_free (gpointer data)
 {
-  CiWinograd *w = data;
-
-  if (w->packed)
-    ci_packed_unref (w->packed);
-  g_free (w->maps);
-  g_free (w);
-}
-
-gboolean
-ci_cpu_winograd_pays (CiPlan * plan, CiValue value)
-{
-  const CiNode *node = ci_graph_node (plan->graph, value);
-  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
-
-  return node->kernel == 3 && node->stride == 1 && node->padding == 1
-      && node->groups == 1 && src->block == CI_BLOCK
-      && node->activation <= CI_ACTIVATION_RELU6 && src->c >= MIN_CHANNELS
-      && node->channels >= MIN_CHANNELS;
+  clear (data);
+  g_free (data);
 }
 
 gsize
-ci_cpu_winograd_scratch (CiPlan * plan, CiValue value)
+ci_cpu_winograd_scratch (CiPlan * plan, CiValue lead)
 {
   CiWinograd w = { 0 };
 
-  describe (plan, value, &w);
+  describe (plan, lead, &w);
+  clear (&w);
   return w.scratch_floats * ci_pool_get_n_threads (plan->pool)
       * sizeof (gfloat);
 }
@@ -147,7 +216,8 @@ gboolean
 ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step, GError ** error)
 {
   CiWinograd *w = g_new0 (CiWinograd, 1);
-  gint n = 0, tile = 0;
+  CiValue value = step->value;
+  gboolean ok = TRUE;
 
   step->state = w;
   step->free_state = winograd_free;
@@ -155,19 +225,20 @@ ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step, GError ** error)
   describe (plan, step->value, w);
   w->run = get_funcs ()->run;
   w->scratch = plan->buffers[step->value].scratch;
-  w->maps = g_new0 (CiWinogradMap, w->n_maps);
-  for (CiValue i = step->value; n < w->n_maps; i++) {
-    const CiNode *node = ci_graph_node (plan->graph, i);
-    const CiMap *dst = ci_plan_map (plan, i);
+  for (gint i = 0; ok && i < w->n_layers * w->n_maps; i++) {
+    const CiNode *node = ci_graph_node (plan->graph, value);
+    CiWinogradLayer *layer = &w->layers[i / w->n_maps];
+    gint map = i % w->n_maps;
 
-    if (plan->lead[i] != step->value)
-      continue;
-    w->maps[n++] = (CiWinogradMap) {
-    ci_plan_map (plan, node->srcs[0])->data,
-          node->residual == CI_NO_VALUE ? NULL
-          : ci_plan_map (plan, node->residual)->data, dst->data, dst->h,
-          dst->w, (dst->w + TILE - 1) / TILE, tile};
-    tile += count_tiles (dst);
+    w->maps[map].src = ci_plan_map (plan, node->srcs[0])->data;
+    if (map == 0) {
+      layer->results = g_new0 (CiWinogradResult, w->n_maps);
+      ok = pack (plan, node, w->in, layer, error);
+    }
+    layer->results[map].dst = ci_plan_map (plan, value)->data;
+    if (node->residual != CI_NO_VALUE)
+      layer->results[map].residual = ci_plan_map (plan, node->residual)->data;
+    value = ci_plan_next (plan, value);
   }
-  return pack (plan, step->node, w, error);
+  return ok;
 }

@@ -4,10 +4,11 @@
  * channels instead of 144. Tiles of several maps that share their weights (the
  * levels of a pyramid) go through one matrix product.
  *
- * In turn for each block of tiles, small enough for the caches:
- *   V[36][tile][in]   = B' d B of the 6 x 6 inputs of each tile,
- *   M[36][tile][out]  = V[36] x U[36], with U = G g G' of the weights,
+ * In turn for each block of tiles:
+ *   V[36][in / 8][tile][8]  = B' d B of the 6 x 6 inputs of each tile,
+ *   M[36][out / 8][tile][8] = V[36] x U[36], with U = G g G' of the weights,
  *   A' M A of each tile + bias (+ residual), activation, into the map.
+ * Layers that read the same maps (the first ones of FCOS' two towers) share V.
  *
  * winograd_run.c has the loops and is built once per level of CPU, winograd.c
  * prepares steps and chooses.
@@ -25,27 +26,40 @@ G_BEGIN_DECLS
 
 #define CI_WINOGRAD_TILE 4      /* results a side */
 #define CI_WINOGRAD_POINTS 36
-#define CI_WINOGRAD_PANEL 16    /* output channels of a panel of U */
-#define CI_WINOGRAD_ROWS 6      /* tiles that the innermost product takes */
 
+/* A source. */
 typedef struct
 {
-  const gfloat *src, *residual; /* NULL: none */
-  gfloat *dst;
+  const gfloat *src;
   gint h, w, tiles_x;
   gint first_tile;
 } CiWinogradMap;
 
 typedef struct
 {
-  gint n_maps;
-  CiWinogradMap *maps;
-  gint in, out;                 /* channels, whole blocks */
+  const gfloat *residual;       /* NULL: none */
+  gfloat *dst;
+} CiWinogradResult;
+
+/* Weights, and what they make of each map. */
+typedef struct
+{
+  CiPacked *packed;             /* U: [36][panel][in][panel's channels], bias */
+  gint out;                     /* channels, whole blocks */
   gint padded_out;              /* whole panels */
   CiActivation activation;
+  CiWinogradResult *results;
+} CiWinogradLayer;
+
+typedef struct
+{
+  gint n_maps, n_layers;
+  CiWinogradMap *maps;
+  CiWinogradLayer *layers;
+  gint in;                      /* channels, whole blocks */
   CiPoolFunc run;
-  CiPacked *packed;             /* U: [36][panel][in][PANEL], bias */
   gint n_tiles, block_tiles, n_blocks;
+  gint pitch;                   /* tiles from one block of channels to the next */
   gsize v_pitch, m_pitch;       /* floats from one of the 36 to the next */
   gfloat *scratch;
   gsize scratch_floats;         /* of a thread */
@@ -59,16 +73,21 @@ typedef struct
   gfloat *u;                    /* zeroed */
 } CiWinogradPacking;
 
-/* Tasks for ci_pool_run(): @pack makes one panel of U of a CiWinogradPacking,
- * @run takes blocks of a CiWinograd as long as there are any. */
+/* The loops for one level of CPU. Tasks for ci_pool_run(): @pack makes one
+ * panel of U of a CiWinogradPacking, @run takes blocks of a CiWinograd as long
+ * as there are any. */
 typedef struct
 {
+  gint panel;                   /* output channels of a panel of U */
   CiPoolFunc pack, run;
 } CiWinogradFuncs;
 
 extern const CiWinogradFuncs ci_winograd_funcs;
 #ifdef CI_HAVE_X86_64_V3
 extern const CiWinogradFuncs ci_winograd_funcs_x86_64_v3;
+#endif
+#ifdef CI_HAVE_X86_64_V4
+extern const CiWinogradFuncs ci_winograd_funcs_x86_64_v4;
 #endif
 
 G_END_DECLS

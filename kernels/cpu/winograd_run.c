@@ -11,8 +11,20 @@
 #define TILE CI_WINOGRAD_TILE
 #define INPUTS 6                /* a side of what a tile needs */
 #define POINTS CI_WINOGRAD_POINTS
-#define PANEL CI_WINOGRAD_PANEL
-#define ROWS CI_WINOGRAD_ROWS
+
+/* The product's vectors are as wide as the CPU's; ROWS tiles times PANEL
+ * channels are what its registers hold. */
+#ifdef CI_WIDE
+# define LANES 16
+# define ROWS 12
+#else
+# define LANES 8
+# define ROWS 6
+#endif
+#define PANEL (2 * LANES)
+
+typedef gfloat Vector __attribute__ ((vector_size (4 * LANES),
+        aligned (4 * LANES)));
 
 /* ---- weights ----------------------------------------------------------- */
 
@@ -80,108 +92,124 @@ transform_inputs (CiV8 * d, const gint step)
   d[5 * step] = four * b + (g - ci_v8_set1 (5) * e);
 }
 
-/* One tile, whose inputs begin at (@x, @y) of the map, into V. */
+/* One block of channels of one tile, whose inputs begin at (@x, @y) of @src,
+ * into V. */
 CI_INLINE void
-gather_tile (const CiWinograd * w, const CiWinogradMap * map, gint x, gint y,
-    gfloat * v)
+gather_tile (const CiWinogradMap * map, const gfloat * src, gint x, gint y,
+    gfloat * v, gsize v_pitch)
 {
   gboolean inside = x >= 0 && y >= 0 && x + INPUTS <= map->w
       && y + INPUTS <= map->h;
-  gsize plane = (gsize) map->h * map->w * CI_BLOCK;
+  CiV8 d[POINTS];
 
-  for (gint c = 0; c < w->in; c += CI_BLOCK) {
-    const gfloat *src = map->src + c / CI_BLOCK * plane;
-    CiV8 d[POINTS];
-
-    if (inside) {
-      for (gint i = 0; i < INPUTS; i++)
-        for (gint j = 0; j < INPUTS; j++)
-          d[i * INPUTS + j] = *(const CiV8 *) (src
-              + ((gsize) (y + i) * map->w + x + j) * CI_BLOCK);
-    } else {
-      for (gint i = 0; i < INPUTS; i++)
-        for (gint j = 0; j < INPUTS; j++)
-          d[i * INPUTS + j] = y + i >= 0 && y + i < map->h && x + j >= 0
-              && x + j < map->w ? *(const CiV8 *) (src
-              + ((gsize) (y + i) * map->w + x + j) * CI_BLOCK)
-              : ci_v8_set1 (0);
-    }
-#pragma GCC unroll 6
-    for (gint j = 0; j < INPUTS; j++)
-      transform_inputs (d + j, INPUTS);
-#pragma GCC unroll 6
+  if (inside) {
+    src += ((gsize) y * map->w + x) * CI_BLOCK;
     for (gint i = 0; i < INPUTS; i++)
-      transform_inputs (d + i * INPUTS, 1);
-#pragma GCC unroll 36
-    for (gint k = 0; k < POINTS; k++)
-      *(CiV8 *) (v + k * w->v_pitch + c) = d[k];
+      for (gint j = 0; j < INPUTS; j++)
+        d[i * INPUTS + j] = *(const CiV8 *) (src
+            + ((gsize) i * map->w + j) * CI_BLOCK);
+  } else {
+    for (gint i = 0; i < INPUTS; i++)
+      for (gint j = 0; j < INPUTS; j++)
+        d[i * INPUTS + j] = y + i >= 0 && y + i < map->h && x + j >= 0
+            && x + j < map->w ? *(const CiV8 *) (src
+            + ((gsize) (y + i) * map->w + x + j) * CI_BLOCK)
+            : ci_v8_set1 (0);
   }
+#pragma GCC unroll 6
+  for (gint j = 0; j < INPUTS; j++)
+    transform_inputs (d + j, INPUTS);
+#pragma GCC unroll 6
+  for (gint i = 0; i < INPUTS; i++)
+    transform_inputs (d + i * INPUTS, 1);
+#pragma GCC unroll 36
+  for (gint k = 0; k < POINTS; k++)
+    *(CiV8 *) (v + k * v_pitch) = d[k];
 }
 
 /* ---- products ---------------------------------------------------------- */
 
-/* @n rows of @a (@depth columns) times a panel of U. */
+/* @n tiles, from @a on, times a panel of U; blocks of channels lie @pitch
+ * floats apart. */
 CI_INLINE void
-multiply (const gint n, const gfloat * a, const gfloat * u, gint depth,
-    gfloat * m, gint m_row)
+multiply (const gint n, const gfloat * a, const gfloat * u, gint in,
+    gsize pitch, gfloat * m)
 {
-  CiV8 left[ROWS], right[ROWS];
+  Vector left[ROWS], right[ROWS];
 
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (gint r = 0; r < n; r++)
-    left[r] = right[r] = ci_v8_set1 (0);
-  for (gint k = 0; k < depth; k++, u += PANEL) {
-    CiV8 u0 = *(const CiV8 *) u, u1 = *(const CiV8 *) (u + 8);
+    left[r] = right[r] = (Vector) { 0 };
+  for (gint c = 0; c < in; c += CI_BLOCK, a += pitch)
+#pragma GCC unroll 8
+    for (gint k = 0; k < CI_BLOCK; k++, u += PANEL) {
+      Vector u0 = *(const Vector *) u, u1 = *(const Vector *) (u + LANES);
 
-#pragma GCC unroll 6
-    for (gint r = 0; r < n; r++) {
-      CiV8 x = ci_v8_set1 (a[(gsize) r * depth + k]);
+#pragma GCC unroll 12
+      for (gint r = 0; r < n; r++) {
+        Vector x = a[r * CI_BLOCK + k] - (Vector) { 0 };
 
-      left[r] += x * u0;
-      right[r] += x * u1;
+        left[r] += x * u0;
+        right[r] += x * u1;
+      }
     }
-  }
-#pragma GCC unroll 6
-  for (gint r = 0; r < n; r++) {
-    *(CiV8 *) (m + (gsize) r * m_row) = left[r];
-    *(CiV8 *) (m + (gsize) r * m_row + 8) = right[r];
+#pragma GCC unroll 12
+  for (gint r = 0; r < n; r++, m += CI_BLOCK)
+    for (gint i = 0; i < LANES / CI_BLOCK; i++) {
+      *(CiV8 *) (m + i * pitch) = ((CiV8 *) &left[r])[i];
+      *(CiV8 *) (m + (LANES / CI_BLOCK + i) * pitch) =
+          ((CiV8 *) &right[r])[i];
+    }
+}
+
+/* All @n tiles, @rows at a time; the last ones overlap others. */
+CI_INLINE void
+multiply_tiles (const gint rows, gint n, const gfloat * a, const gfloat * u,
+    gint in, gsize pitch, gfloat * m)
+{
+  for (gint t = 0; t < n; t += rows) {
+    gint first = MIN (t, n - rows);
+
+    multiply (rows, a + first * CI_BLOCK, u, in, pitch,
+        m + first * CI_BLOCK);
   }
 }
 
-CI_INLINE void
-multiply_block (const CiWinograd * w, const gfloat * v, gfloat * m, gint n)
+static void
+multiply_block (const CiWinograd * w, const CiWinogradLayer * layer,
+    const gfloat * v, gfloat * m, gint n)
 {
-  gint n_panels = w->padded_out / PANEL;
+  gint n_panels = layer->padded_out / PANEL;
+  gsize pitch = (gsize) w->pitch * CI_BLOCK;
+  gint n_passes = (n + ROWS - 1) / ROWS, rows = (n + n_passes - 1) / n_passes;
 
   for (gint k = 0; k < POINTS; k++)
     for (gint panel = 0; panel < n_panels; panel++) {
-      const gfloat *u = w->packed->weight
+      const gfloat *u = layer->packed->weight
           + ((gsize) k * n_panels + panel) * w->in * PANEL;
       const gfloat *a = v + k * w->v_pitch;
-      gfloat *out = m + k * w->m_pitch + panel * PANEL;
-      gint t = 0;
+      gfloat *out = m + k * w->m_pitch + panel * PANEL / CI_BLOCK * pitch;
 
-      for (; t + ROWS <= n; t += ROWS)
-        multiply (ROWS, a + (gsize) t * w->in, u, w->in,
-            out + (gsize) t * w->padded_out, w->padded_out);
-      a += (gsize) t * w->in;
-      out += (gsize) t * w->padded_out;
-      switch (n - t) {
-        case 1:
-          multiply (1, a, u, w->in, out, w->padded_out);
-          break;
-        case 2:
-          multiply (2, a, u, w->in, out, w->padded_out);
-          break;
-        case 3:
-          multiply (3, a, u, w->in, out, w->padded_out);
-          break;
-        case 4:
-          multiply (4, a, u, w->in, out, w->padded_out);
-          break;
-        case 5:
-          multiply (5, a, u, w->in, out, w->padded_out);
-          break;
+      switch (rows) {
+#define CASE(rows) \
+        case rows: \
+          multiply_tiles (rows, n, a, u, w->in, pitch, out); \
+          break
+          CASE (1);
+          CASE (2);
+          CASE (3);
+          CASE (4);
+          CASE (5);
+          CASE (6);
+#if ROWS > 6
+          CASE (7);
+          CASE (8);
+          CASE (9);
+          CASE (10);
+          CASE (11);
+          CASE (12);
+#endif
+#undef CASE
       }
     }
 }
@@ -211,50 +239,104 @@ activate (CiV8 v, CiActivation activation)
   return activation == CI_ACTIVATION_RELU6 ? ci_v8_min (v, ci_v8_set1 (6)) : v;
 }
 
-/* One tile, whose results begin at (@x, @y), from M into the map. */
+/* One block of channels of one tile, whose results begin at (@x, @y), from M
+ * into the map; @plane: where the block begins in it. */
 CI_INLINE void
-scatter_tile (const CiWinograd * w, const CiWinogradMap * map, gint x, gint y,
-    const gfloat * m)
+scatter_tile (const CiWinogradMap * map, const CiWinogradResult * result,
+    CiV8 bias, CiActivation activation, gsize plane, gint x, gint y,
+    const gfloat * m, gsize m_pitch)
 {
   gint rows = MIN (TILE, map->h - y), columns = MIN (TILE, map->w - x);
-  gsize plane = (gsize) map->h * map->w * CI_BLOCK;
-
-  for (gint c = 0; c < w->out; c += CI_BLOCK) {
-    gsize first = c / CI_BLOCK * plane + ((gsize) y * map->w + x) * CI_BLOCK;
-    CiV8 bias = *(const CiV8 *) (w->packed->bias + c);
-    CiV8 d[POINTS], e[TILE * INPUTS], f[TILE * TILE];
+  gsize first = plane + ((gsize) y * map->w + x) * CI_BLOCK;
+  CiV8 d[POINTS], e[TILE * INPUTS], f[TILE * TILE];
 
 #pragma GCC unroll 36
-    for (gint k = 0; k < POINTS; k++)
-      d[k] = *(const CiV8 *) (m + k * w->m_pitch + c);
+  for (gint k = 0; k < POINTS; k++)
+    d[k] = *(const CiV8 *) (m + k * m_pitch);
 #pragma GCC unroll 6
-    for (gint j = 0; j < INPUTS; j++)
-      transform_results (d + j, INPUTS, e + j, INPUTS);
+  for (gint j = 0; j < INPUTS; j++)
+    transform_results (d + j, INPUTS, e + j, INPUTS);
 #pragma GCC unroll 4
-    for (gint i = 0; i < TILE; i++)
-      transform_results (e + i * INPUTS, 1, f + i * TILE, 1);
-    for (gint i = 0; i < rows; i++)
-      for (gint j = 0; j < columns; j++) {
-        gsize at = first + ((gsize) i * map->w + j) * CI_BLOCK;
-        CiV8 value = f[i * TILE + j] + bias;
+  for (gint i = 0; i < TILE; i++)
+    transform_results (e + i * INPUTS, 1, f + i * TILE, 1);
+  for (gint i = 0; i < rows; i++)
+    for (gint j = 0; j < columns; j++) {
+      gsize at = first + ((gsize) i * map->w + j) * CI_BLOCK;
+      CiV8 value = f[i * TILE + j] + bias;
 
-        if (map->residual)
-          value += *(const CiV8 *) (map->residual + at);
-        *(CiV8 *) (map->dst + at) = activate (value, w->activation);
-      }
-  }
+      if (result->residual)
+        value += *(const CiV8 *) (result->residual + at);
+      *(CiV8 *) (result->dst + at) = activate (value, activation);
+    }
 }
 
 /* ---- running ----------------------------------------------------------- */
 
-CI_INLINE const CiWinogradMap *
-find_map (const CiWinograd * w, gint tile)
+/* A walk over tiles: where the current one lies. */
+typedef struct
+{
+  const CiWinogradMap *map;
+  gint x, y;                    /* of its first result */
+} Walk;
+
+static Walk
+start_walk (const CiWinograd * w, gint tile)
 {
   const CiWinogradMap *map = &w->maps[w->n_maps - 1];
 
   while (map->first_tile > tile)
     map--;
-  return map;
+  tile -= map->first_tile;
+  return (Walk) { map, tile % map->tiles_x * TILE, tile / map->tiles_x * TILE };
+}
+
+CI_INLINE void
+step_walk (Walk * walk)
+{
+  walk->x += TILE;
+  if (walk->x < walk->map->w)
+    return;
+  walk->x = 0;
+  walk->y += TILE;
+  if (walk->y < walk->map->h)
+    return;
+  walk->y = 0;
+  walk->map++;
+}
+
+/* Tiles in the inner loops: what is read and written then lies in a row. */
+static void
+gather (const CiWinograd * w, gint first, gint n, gfloat * v)
+{
+  Walk start = start_walk (w, first);
+
+  for (gint block = 0; block < w->in / CI_BLOCK; block++) {
+    Walk walk = start;
+
+    for (gint t = 0; t < n; t++, step_walk (&walk))
+      gather_tile (walk.map, walk.map->src
+          + (gsize) block * walk.map->h * walk.map->w * CI_BLOCK,
+          walk.x - 1, walk.y - 1,
+          v + ((gsize) block * w->pitch + t) * CI_BLOCK, w->v_pitch);
+  }
+}
+
+static void
+scatter (const CiWinograd * w, const CiWinogradLayer * layer, gint first,
+    gint n, const gfloat * m)
+{
+  Walk start = start_walk (w, first);
+
+  for (gint block = 0; block < layer->out / CI_BLOCK; block++) {
+    CiV8 bias = *(const CiV8 *) (layer->packed->bias + block * CI_BLOCK);
+    Walk walk = start;
+
+    for (gint t = 0; t < n; t++, step_walk (&walk))
+      scatter_tile (walk.map, &layer->results[walk.map - w->maps], bias,
+          layer->activation,
+          (gsize) block * walk.map->h * walk.map->w * CI_BLOCK, walk.x, walk.y,
+          m + ((gsize) block * w->pitch + t) * CI_BLOCK, w->m_pitch);
+  }
 }
 
 /* Takes blocks as long as there are any. */
@@ -270,20 +352,10 @@ run_blocks (gpointer data, gint task, gint n_tasks)
     gint first = block * w->block_tiles;
     gint n = MIN (w->block_tiles, w->n_tiles - first);
 
-    for (gint t = 0; t < n; t++) {
-      const CiWinogradMap *map = find_map (w, first + t);
-      gint local = first + t - map->first_tile;
-
-      gather_tile (w, map, local % map->tiles_x * TILE - 1,
-          local / map->tiles_x * TILE - 1, v + (gsize) t * w->in);
-    }
-    multiply_block (w, v, m, n);
-    for (gint t = 0; t < n; t++) {
-      const CiWinogradMap *map = find_map (w, first + t);
-      gint local = first + t - map->first_tile;
-
-      scatter_tile (w, map, local % map->tiles_x * TILE,
-          local / map->tiles_x * TILE, m + (gsize) t * w->padded_out);
+    gather (w, first, n, v);
+    for (gint i = 0; i < w->n_layers; i++) {
+      multiply_block (w, &w->layers[i], v, m, n);
+      scatter (w, &w->layers[i], first, n, m);
     }
   }
 }
@@ -291,9 +363,10 @@ run_blocks (gpointer data, gint task, gint n_tasks)
 #ifdef CI_LEVEL
 # define PASTE(a, b) a##_##b
 # define NAME(a, b) PASTE (a, b)
-const CiWinogradFuncs NAME (ci_winograd_funcs, CI_LEVEL) = {
-  pack_panel, run_blocks
-};
 #else
-const CiWinogradFuncs ci_winograd_funcs = { pack_panel, run_blocks };
+# define CI_LEVEL
+# define NAME(a, b) a
 #endif
+const CiWinogradFuncs NAME (ci_winograd_funcs, CI_LEVEL) = {
+  PANEL, pack_panel, run_blocks
+};
