@@ -376,11 +376,11 @@ may_join (const CiNode * node, CiValue lead)
 static void
 form_groups (CiPlan * plan)
 {
-  gint n = plan->graph->nodes->len;
+  const guint n = plan->graph->nodes->len;
   CiValue lead = CI_NO_VALUE;
 
   /* first those that share weights */
-  for (gint i = 0; i < n; i++) {
+  for (guint i = 0; i < n; i++) {
     CiNode *node = ci_graph_node (plan->graph, i);
 
     plan->lead[i] = i;
@@ -393,22 +393,24 @@ form_groups (CiPlan * plan)
       plan->group[lead]++;
       plan->group[i] = 0;
     } else {
-      lead = may_join (node, i) ? i : CI_NO_VALUE;
+      lead = may_join (node, i) ? (CiValue) i : CI_NO_VALUE;
     }
   }
   /* then these groups */
   lead = CI_NO_VALUE;
-  for (gint i = 0; i < n; i++) {
+  for (guint i = 0; i < n; i++) {
     CiNode *node = ci_graph_node (plan->graph, i);
     gint n_maps = plan->group[i];
     gboolean join = n_maps > 0 && lead != CI_NO_VALUE;
 
     if (!plan->backend->join || node->op == CI_OP_NONE || n_maps == 0)
       continue;
-    for (CiValue k = i; join && k < n; k = ci_plan_next (plan, k))
+    for (CiValue k = i, m = 0; join && m < n_maps; m++) {
       join = may_join (ci_graph_node (plan->graph, k), lead);
+      k = ci_plan_next (plan, k);
+    }
     if (join && plan->backend->join (plan, lead, i)) {
-      for (CiValue k = i, next; k < n; k = next) {
+      for (CiValue k = i, m = 0, next; m < n_maps; m++, k = next) {
         next = ci_plan_next (plan, k);
         plan->lead[k] = lead;
       }
@@ -416,7 +418,7 @@ form_groups (CiPlan * plan)
       plan->layers[lead]++;
       plan->group[i] = 0;
     } else {
-      lead = may_join (node, i) ? i : CI_NO_VALUE;
+      lead = may_join (node, i) ? (CiValue) i : CI_NO_VALUE;
     }
   }
 }

@@ -25,6 +25,9 @@
 
 typedef gfloat Vector __attribute__ ((vector_size (4 * LANES),
         aligned (4 * LANES)));
+/* A block of channels of a Vector. */
+typedef gfloat Part __attribute__ ((vector_size (4 * CI_BLOCK),
+        aligned (4 * CI_BLOCK), may_alias));
 
 /* ---- weights ----------------------------------------------------------- */
 
@@ -156,9 +159,9 @@ multiply (const gint n, const gfloat * a, const gfloat * u, gint in,
 #pragma GCC unroll 12
   for (gint r = 0; r < n; r++, m += CI_BLOCK)
     for (gint i = 0; i < LANES / CI_BLOCK; i++) {
-      *(CiV8 *) (m + i * pitch) = ((CiV8 *) &left[r])[i];
-      *(CiV8 *) (m + (LANES / CI_BLOCK + i) * pitch) =
-          ((CiV8 *) &right[r])[i];
+      *(Part *) (m + i * pitch) = ((const Part *) &left[r])[i];
+      *(Part *) (m + (LANES / CI_BLOCK + i) * pitch) =
+          ((const Part *) &right[r])[i];
     }
 }
 
