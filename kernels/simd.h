@@ -44,7 +44,7 @@ typedef gint32 CiV8i __attribute__ ((vector_size (32), aligned (32)));
 CI_INLINE CiV8
 ci_v8_set1 (gfloat x)
 {
-  return (CiV8) { x, x, x, x, x, x, x, x };
+  return x - (CiV8) { 0 };
 }
 
 CI_INLINE CiV8

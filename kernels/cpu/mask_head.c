@@ -159,6 +159,9 @@ ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step, GError ** error)
 /* ---- mask head --------------------------------------------------------- */
 
 #define MAX_WIDTH 32
+/* Enlarged cells before the map's first one, which repeat it: cell -1, and half
+ * a cell of the features; in whole vectors. */
+#define MARGIN(f) ((1 + (f) / 2 + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK)
 
 typedef struct
 {
@@ -183,17 +186,32 @@ mask_head_free (gpointer data)
   g_free (m);
 }
 
-/* Logits of the cells [x0, x1) x [y0, y1), whole vectors. The three layers stay
- * in registers when @n_features, @width and @n_layers are constants. */
+/* One layer for eight cells: @out = @w (n_out x n_in) x @in + @b. The results
+ * stay in registers when @n_in and @n_out are constants. */
 CI_INLINE void
-head_region (const MaskHead * m, gint n_features, gint width, gint n_layers,
-    const gfloat * params, gfloat loc_x, gfloat loc_y, gfloat soi, gint x0,
-    gint x1, gint y0, gint y1, gfloat * logits)
+dense (const gint n_in, const gint n_out, const gfloat * w, const gfloat * b,
+    const CiV8 * in, CiV8 * out)
 {
-  const CiMaskHeadParams *mask = &m->node->mask;
+#pragma GCC unroll 8
+  for (gint o = 0; o < n_out; o++)
+    out[o] = ci_v8_set1 (b[o]);
+#pragma GCC unroll 10
+  for (gint i = 0; i < n_in; i++)
+#pragma GCC unroll 8
+    for (gint o = 0; o < n_out; o++)
+      out[o] += ci_v8_set1 (w[o * n_in + i]) * in[i];
+}
+
+/* Logits of the cells [x0, x1) x [y0, y1), whole vectors. */
+CI_INLINE void
+head_region (const MaskHead * m, const gint n_coords, const gint n_features,
+    const gint width, const gint n_layers, const gfloat * params,
+    gfloat loc_x, gfloat loc_y, gfloat soi, gint x0, gint x1, gint y0, gint y1,
+    gfloat * logits)
+{
   const CiV8 lanes = { 0, 1, 2, 3, 4, 5, 6, 7 }, zero = ci_v8_set1 (0.0f);
-  gint n_coords = mask->rel_coords ? 2 : 0, stride = mask->stride;
-  gint n_weights = (n_coords + n_features) * (n_layers == 1 ? 1 : width);
+  gint n_in = n_coords + n_features, stride = m->node->mask.stride;
+  gint n_weights = n_in * (n_layers == 1 ? 1 : width);
   gsize plane = (gsize) m->features->h * m->pitch;
 
   if (n_layers > 1)
@@ -204,30 +222,25 @@ head_region (const MaskHead * m, gint n_features, gint width, gint n_layers,
     for (gint x = x0; x < x1; x += CI_BLOCK) {
       const gfloat *w = params, *b = params + n_weights;
       gsize at = (gsize) y * m->pitch + x;
-      CiV8 in[MAX_WIDTH + 2], h[MAX_WIDTH];
+      CiV8 in[MAX_WIDTH + 2], out[MAX_WIDTH];
 
-      if (n_coords) {
-        in[0] = (ci_v8_set1 (loc_x - (stride * x + stride / 2))
-            - lanes * ci_v8_set1 (stride)) * ci_v8_set1 (1.0f / soi);
-        in[1] = rel_y;
-      }
+      in[0] = (ci_v8_set1 (loc_x - (stride * x + stride / 2))
+          - lanes * ci_v8_set1 (stride)) * ci_v8_set1 (1.0f / soi);
+      in[1] = rel_y;
+#pragma GCC unroll 8
       for (gint i = 0; i < n_features; i++)
         in[n_coords + i] = *(const CiV8 *) (m->planes + i * plane + at);
-      for (gint l = 1; l <= n_layers; l++) {
-        gint n_in = l == 1 ? n_coords + n_features : width;
-        gint n_out = l == n_layers ? 1 : width;
-
-        for (gint o = 0; o < n_out; o++) {
-          CiV8 sum = ci_v8_set1 (*b++);
-
-          for (gint i = 0; i < n_in; i++)
-            sum += ci_v8_set1 (*w++) * in[i];
-          h[o] = l < n_layers ? ci_v8_max (sum, zero) : sum;
-        }
-        for (gint o = 0; o < n_out; o++)
-          in[o] = h[o];
+#pragma GCC unroll 3
+      for (gint l = 1; l < n_layers; l++) {
+        dense (l == 1 ? n_in : width, width, w, b, in, out);
+        w += (l == 1 ? n_in : width) * width;
+        b += width;
+#pragma GCC unroll 8
+        for (gint o = 0; o < width; o++)
+          in[o] = ci_v8_max (out[o], zero);
       }
-      *(CiV8 *) (logits + at) = in[0];
+      dense (n_layers == 1 ? n_in : width, 1, w, b, in, out);
+      *(CiV8 *) (logits + at) = out[0];
     }
   }
 }
@@ -243,38 +256,51 @@ head_logits (const MaskHead * m, gint n, gint x0, gint x1, gint y0, gint y1,
   gfloat x = d->locations[2 * n], y = d->locations[2 * n + 1];
 
   /* the published shape, and any other */
-  if (m->features->c == 8 && mask->channels == 8 && mask->n_layers == 3)
-    head_region (m, 8, 8, 3, params, x, y, soi, x0, x1, y0, y1, logits);
+  if (mask->rel_coords && m->features->c == 8 && mask->channels == 8
+      && mask->n_layers == 3)
+    head_region (m, 2, 8, 8, 3, params, x, y, soi, x0, x1, y0, y1, logits);
   else
-    head_region (m, m->features->c, mask->channels, mask->n_layers, params, x,
-        y, soi, x0, x1, y0, y1, logits);
+    head_region (m, mask->rel_coords ? 2 : 0, m->features->c, mask->channels,
+        mask->n_layers, params, x, y, soi, x0, x1, y0, y1, logits);
 }
 
 /* Aligned bilinear enlargement of the logits and sigmoid. @row holds the
- * vertically interpolated logits, @wide the enlarged ones. */
+ * vertically interpolated logits of the columns [x0, x1), @wide the enlarged
+ * ones, from that of x0 on. */
 CI_MULTIVERSION static void
 enlarge (const MaskHead * m, const gfloat * logits, const CiMaskGrid * grid,
     gint x0, gint x1, gint f, gfloat * row, gfloat * wide, gfloat * prob)
 {
-  const CiMap *src = m->features;
+  gint height = m->features->h;
+  /* the first cell that is wanted */
+  const gfloat *first = wide + grid->x - f / 2 - f * x0;
 
   for (gint y = grid->y; y < grid->y + grid->height; y++) {
     gint t = MAX (y - f / 2, 0), v0 = t / f;
     const gfloat *a = logits + (gsize) v0 * m->pitch;
-    const gfloat *b = logits + (gsize) MIN (v0 + 1, src->h - 1) * m->pitch;
+    const gfloat *b = logits + (gsize) MIN (v0 + 1, height - 1) * m->pitch;
     gfloat w = (gfloat) (t % f) / f;
 
     for (gint x = x0; x < x1; x++)
       row[x] = a[x] + (b[x] - a[x]) * w;
-    for (gint x = 0; x < grid->width; x++) {
-      gint u = MAX (grid->x + x - f / 2, 0), u0 = u / f;
-      gint u1 = MIN (u0 + 1, src->w - 1);
-
-      wide[x] = row[u0] + (row[u1] - row[u0]) * ((gfloat) (u % f) / f);
+    row[x1] = row[x1 - 1];
+    /* the compiler makes vectors of this one */
+    for (gint x = x0; x < x1 && f == 2; x++) {
+      wide[2 * (x - x0)] = row[x];
+      wide[2 * (x - x0) + 1] = row[x] + (row[x + 1] - row[x]) * 0.5f;
     }
-    for (gint x = 0; x < grid->width; x += CI_BLOCK)
-      *(CiV8 *) (wide + x) = ci_v8_sigmoid (*(const CiV8 *) (wide + x));
-    memcpy (prob, wide, grid->width * sizeof (gfloat));
+    for (gint x = x0; x < x1 && f != 2; x++)
+      for (gint i = 0; i < f; i++)
+        wide[f * (x - x0) + i] =
+            row[x] + (row[x + 1] - row[x]) * ((gfloat) i / f);
+    for (gint i = 1; i <= 1 + f / 2; i++)
+      wide[-i] = wide[0];
+    for (gint x = 0; x < grid->width; x += CI_BLOCK) {
+      CiV8 p = ci_v8_sigmoid ((CiV8) * (const CiV8u *) (first + x));
+
+      memcpy (prob + x, &p, MIN (CI_BLOCK, grid->width - x)
+          * sizeof (gfloat));
+    }
     prob += grid->width;
   }
 }
@@ -301,7 +327,7 @@ mask_head_task (gpointer data, gint task, gint n_tasks)
   gfloat *logits = m->scratch + task * m->scratch_floats;
   gfloat *row = logits + (gsize) src->h * m->pitch;
   gint f = mask->stride / mask->out_stride;
-  gfloat *wide = row + m->pitch;
+  gfloat *wide = row + m->pitch + CI_BLOCK + MARGIN (f);
 
   for (gint n = task; n < m->detections->count; n += n_tasks) {
     const gfloat *box = m->detections->boxes + 4 * n;
@@ -374,8 +400,10 @@ ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step, GError ** error)
   m->rows = ci_plan_map (plan, node->srcs[2]);
   m->out = &plan->buffers[step->value];
   m->pitch = (src->w + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK;
-  /* logits, a row of them, an enlarged row from cell -1 on */
-  m->scratch_floats = (gsize) (src->h + 1 + f) * m->pitch + CI_BLOCK;
+  /* logits, a row of them and one more, an enlarged row and what may be read
+     around it */
+  m->scratch_floats = (gsize) (src->h + 1 + f) * m->pitch + CI_BLOCK
+      + MARGIN (f) + CI_BLOCK;
   return (m->planes = ci_aligned_alloc0 ((gsize) src->c * src->h * m->pitch
           * sizeof (gfloat), error))
       && (m->scratch = ci_aligned_alloc0 (m->scratch_floats
