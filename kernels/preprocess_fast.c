@@ -11,12 +11,14 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "preprocess_priv.h"
+#include "simd.h"
 
 #include <string.h>
 
-/* Half-pixel centres. @ratio source samples make an output, of @in ones. */
+/* Half-pixel centres. @ratio source samples make an output, of @in ones that
+ * are @step apart. */
 static gboolean
-fast_taps_init (CiFastTaps * taps, gdouble ratio, gint in, gint out)
+fast_taps_init (CiFastTaps * taps, gdouble ratio, gint in, gint step, gint out)
 {
   gint i;
 
@@ -27,10 +29,11 @@ fast_taps_init (CiFastTaps * taps, gdouble ratio, gint in, gint out)
 
   for (i = 0; i < out; i++) {
     gdouble pos = CLAMP ((i + 0.5) * ratio - 0.5, 0.0, in - 1.0);
-
     /* there is a second sample except where there is but one */
-    taps->index[i] = MIN ((gint) pos, MAX (in - 2, 0));
-    taps->weight[i] = pos - taps->index[i];
+    gint index = MIN ((gint) pos, MAX (in - 2, 0));
+
+    taps->index[i] = index * step;
+    taps->weight[i] = pos - index;
   }
   return TRUE;
 }
@@ -86,38 +89,44 @@ blend_words (const guint32 * restrict a, gint left, const guint32 * restrict b,
 /* A plane of one component. */
 CI_INLINE void
 blend_plane (const guint8 * src, const CiFastTaps * taps, gint n,
-    guint32 * words, gfloat * dst)
+    guint32 * restrict words, gfloat * dst)
 {
+  const gint *restrict index = taps->index;
   gint i;
 
+#pragma GCC unroll 4
   for (i = 0; i < n; i++)
-    words[i] = load2 (src + taps->index[i]);
+    words[i] = load2 (src + index[i]);
   blend_words (words, 0, words, 8, taps->weight, n, dst);
 }
 
 /* NV12's chroma. */
 CI_INLINE void
 blend_pairs (const guint8 * src, const CiFastTaps * taps, gint n,
-    guint32 * words, gfloat * dst0, gfloat * dst1)
+    guint32 * restrict words, gfloat * dst0, gfloat * dst1)
 {
+  const gint *restrict index = taps->index;
   gint i;
 
+#pragma GCC unroll 4
   for (i = 0; i < n; i++)
-    words[i] = load4 (src + 2 * taps->index[i]);
+    words[i] = load4 (src + index[i]);
   blend_words (words, 0, words, 16, taps->weight, n, dst0);
   blend_words (words, 8, words, 24, taps->weight, n, dst1);
 }
 
 CI_INLINE void
 blend_packed (const guint8 * src, const CiFastTaps * taps, gint n,
-    const gint bytes, const gint component[3], guint32 * left,
-    guint32 * right, gfloat * const dst[3])
+    const gint bytes, const gint component[3], guint32 * restrict left,
+    guint32 * restrict right, gfloat * const dst[3])
 {
+  const gint *restrict index = taps->index;
   gint i, c;
 
+#pragma GCC unroll 4
   for (i = 0; i < n; i++) {
-    left[i] = load_pixel (src + bytes * taps->index[i], bytes);
-    right[i] = load_pixel (src + bytes * (taps->index[i] + 1), bytes);
+    left[i] = load_pixel (src + index[i], bytes);
+    right[i] = load_pixel (src + index[i] + bytes, bytes);
   }
   for (c = 0; c < 3; c++)
     blend_words (left, 8 * component[c], right, 8 * component[c],
@@ -265,12 +274,13 @@ ci_preprocess_fast_init (CiPreprocess * pre)
   const gdouble y_ratio = (gdouble) height / o->resized_height;
   gint c, i;
 
-  if (!fast_taps_init (&pre->fast.x, x_ratio, width, o->resized_width)
-      || !fast_taps_init (&pre->fast.y, y_ratio, height, o->resized_height)
-      || !fast_taps_init (&pre->fast.chroma_x, x_ratio / 2, (width + 1) / 2,
+  if (!fast_taps_init (&pre->fast.x, x_ratio, width, pre->pixel_bytes,
           o->resized_width)
+      || !fast_taps_init (&pre->fast.y, y_ratio, height, 1, o->resized_height)
+      || !fast_taps_init (&pre->fast.chroma_x, x_ratio / 2, (width + 1) / 2,
+          pre->format.pixel_format == CI_PIXEL_NV12 ? 2 : 1, o->resized_width)
       || !fast_taps_init (&pre->fast.chroma_y, y_ratio / 2, (height + 1) / 2,
-          o->resized_height))
+          1, o->resized_height))
     return FALSE;
 
   for (c = 0; c < 3; c++) {
