@@ -120,6 +120,9 @@ set_up_channels (CiPreprocess * pre)
     for (c = 0; c < 3; c++)
       pre->matrix[c][0] = luma;
     if (pre->is_yuv) {
+      pre->component[0] = blue;
+      pre->component[1] = 1;
+      pre->component[2] = red;
       pre->matrix[red][2] = chroma * 2 * (1 - kr);
       pre->matrix[1][1] = -chroma * 2 * (1 - kb) * kb / kg;
       pre->matrix[1][2] = -chroma * 2 * (1 - kr) * kr / kg;
@@ -252,12 +255,12 @@ ci_preprocess_get_resized (const CiPreprocess * pre)
     return NULL;
   for (y = 0; y < o->resized_height; y++) {
     for (c = 0; c < 3; c++) {
-      const guint8 *src = pre->exact.planes + ((gsize) (c % pre->n_channels) *
-          o->resized_height + y) * pre->exact.stride;
+      const guint32 *src = pre->exact.planes + ((gsize) (c % pre->n_channels) *
+          o->resized_height + y) * (pre->exact.stride / 2);
       guint8 *dst = pre->exact.packed + (gsize) y * o->resized_width * 3 + c;
 
       for (x = 0; x < o->resized_width; x++)
-        dst[x * 3] = src[x];
+        dst[x * 3] = src[x / 32 * 8 + x % 8] >> x % 32 / 8 * 8;
     }
   }
   return pre->exact.packed;

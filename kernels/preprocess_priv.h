@@ -7,22 +7,50 @@
 #define CI_PREPROCESS_PRIV_H
 
 #include "kernels.h"
-#include "simd.h"
 
 #define CI_PREPROCESS_MAX_SIZE 16384
 #define CI_ALIGN64(bytes) (((gsize) (bytes) + 63) & ~(gsize) 63)
 
-/** Pillow's filter of one direction in integers: output i is the sum of
- * @taps pixels from first[i] on, times weights[i * taps...], over 2^22. */
+/** Source rows and outputs that CI_RESIZE_EXACT takes at once. */
+#define CI_EXACT_BLOCK 16
+#define CI_EXACT_STRIP 32
+/** Fraction bits of the conversion, and of the weights: two parts. */
+#define CI_EXACT_MATRIX_BITS 20
+#define CI_EXACT_WEIGHT_BITS 22
+#define CI_EXACT_COARSE_BITS 15
+#define CI_EXACT_FINE_BITS (CI_EXACT_WEIGHT_BITS - CI_EXACT_COARSE_BITS)
+#define CI_EXACT_HALF (1u << (CI_EXACT_COARSE_BITS - 1))
+
+/** One output of Pillow's filter: a sum over pairs of pixels. */
 typedef struct
 {
-  gint taps;
-  gint *first;
-  gint32 *weights;
+  gint first, n_pairs;          /* pixels 2 * first to 2 * (first + n_pairs) */
+  gboolean fine;                /* coarse weights alone would round wrongly */
+} CiExactOutput;
+
+/** Pillow's filter of one direction in integers. Output i has @max_pairs coarse
+ * weights from weights[i * 2 * max_pairs] on, two in a word, the lower half
+ * for the even pixel; what these lack of 22 bits follows likewise. */
+typedef struct
+{
+  gint max_pairs;
+  CiExactOutput *outputs;
+  guint32 *weights;
 } CiExactTaps;
 
-/** Two taps of one direction: pixels index[i] and index[i] + 1, the second
- * with weight[i]. */
+/** What one task of CI_RESIZE_EXACT writes. */
+typedef struct
+{
+  guint32 *tile;                /* tile_columns / 2 x n_channels x 16 rows */
+  guint32 *luma;                /* words as fetched, x 16 rows */
+  guint32 *chroma, *chroma2;    /* x 8 rows */
+  guint32 *resized;             /* STRIP / 2 x n_channels x 8 pairs of rows */
+  const guint32 **rows;         /* of the ring, under the vertical filter */
+  guint32 *ring;                /* ring_rows x n_channels x stride */
+} CiExactScratch;
+
+/** Two taps of one direction: the sample at index[i], in rows or bytes, and the
+ * next, with weight[i]. */
 typedef struct
 {
   gint *index;
@@ -37,7 +65,9 @@ struct _CiPreprocess
   gboolean is_yuv;              /* NV12 or I420 */
   gint n_channels;              /* resized on their own: 3, or 1 for grey */
   gint pixel_bytes;             /* packed formats and grey: 1, 3 or 4 */
-  gint component[3];            /* packed: byte of each input channel */
+  /* Packed: byte of each input channel, and the other way round; YUV: channels
+   * of blue, green and red. */
+  gint component[3];
   /* Channel of the input = matrix[c][0..2] . (samples of the frame) +
    * matrix[c][3], in levels 0-255; samples are Y, U, V or, for packed formats,
    * the channels themselves. */
@@ -55,9 +85,9 @@ struct _CiPreprocess
       CiExactTaps x, y;
       gint32 matrix[3][4];      /* the above in 20 fraction bits */
       gint tile_columns;        /* most source columns of a tile */
-      gint ring_rows;
-      gsize stride;             /* bytes of a resized 8-bit row */
-      guint8 *planes;           /* n_channels x resized_height x stride */
+      gint ring_rows;           /* pairs */
+      gsize stride;             /* words of a resized pair of rows */
+      guint32 *planes;          /* n_channels x resized_height x stride / 2 */
       guint8 *packed;           /* what get_resized() returns, or NULL */
     } exact;
     struct
@@ -82,5 +112,17 @@ void ci_preprocess_exact_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row);
 void ci_preprocess_fast_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row);
+
+/** Cuts the memory of one task up (NULL: only counts); returns the bytes that
+ * it takes. */
+gsize ci_preprocess_exact_layout (const CiPreprocess * pre, guint8 * memory,
+    CiExactScratch * scratch);
+/** The loops of the exact one, for any CPU and for newer ones. */
+typedef void (*CiExactRun) (const CiPreprocess * pre, const CiImage * image,
+    gfloat * dst, const CiExactScratch * scratch, gint first_row,
+    gint end_row);
+extern const CiExactRun ci_preprocess_exact_run;
+extern const CiExactRun ci_preprocess_exact_run_x86_64_v3;
+extern const CiExactRun ci_preprocess_exact_run_x86_64_v4;
 
 #endif /* CI_PREPROCESS_PRIV_H */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "preprocess.h"
+#include "preprocess_priv.h"
 
 static const CiPixelFormat yuv_formats[] = {
   CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8
@@ -252,15 +253,29 @@ static const struct
   {16, 16, 16, 5}, {16, 16, 5, 16}, {64, 48, 64, 48}, {33, 17, 31, 19},
   {250, 100, 5, 2}, {1650, 50, 33, 1}, {16384, 2, 1333, 1}, {16384, 2, 1, 2},
   {2, 16384, 2, 1}, {2, 5000, 1, 1250}, {5, 3, 101, 77}, {320, 180, 128, 72},
-  {321, 181, 129, 73}, {97, 61, 98, 60}, {640, 90, 129, 18}
+  {321, 181, 129, 73}, {97, 61, 98, 60}, {640, 90, 129, 18},
+  /* ratios of 1.5, 2, 3, 3.75 and 5 */
+  {90, 60, 60, 40}, {64, 32, 32, 16}, {96, 60, 32, 20}, {480, 270, 128, 72},
+  {75, 45, 15, 9}
 };
 
-/* Every format equals Pillow's resize of the frame converted to RGB. */
+/* All bytes black or white. */
+static void
+frame_contrast (Frame * frame)
+{
+  for (gint p = 0; p < 3; p++)
+    for (gsize i = 0; i < frame->size[p]; i++)
+      frame->memory[p][i] = frame->memory[p][i] & 1 ? 255 : 0;
+}
+
+/* Every format equals Pillow's resize of the frame converted to RGB, whether
+ * the errors of weights average out or add up. */
 GST_START_TEST (test_exact_resize)
 {
   static const CiPixelFormat formats[] = {
     CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_RGB, CI_PIXEL_BGRA
   };
+  const gboolean contrast = __i__;
   guint f, s;
 
   for (f = 0; f < G_N_ELEMENTS (formats); f++) {
@@ -273,10 +288,42 @@ GST_START_TEST (test_exact_resize)
       Frame frame;
 
       frame_init (&frame, formats[f], w, h, s % 3, s);
+      if (contrast)
+        frame_contrast (&frame);
       rgb = run_exact (&frame, TRUE, w, h, NULL);
       wanted = pillow_resize (rgb, w, h, out_w, out_h);
       got = run_exact (&frame, TRUE, out_w, out_h, NULL);
       compare_bytes (got, wanted, (gsize) out_w * out_h * 3, what);
+      frame_clear (&frame);
+    }
+  }
+}
+
+GST_END_TEST;
+
+/* The loops for any CPU make what those for this one do. */
+GST_START_TEST (test_portable_loops)
+{
+  guint s;
+  gint f;
+
+  for (f = CI_PIXEL_NV12; f <= CI_PIXEL_GRAY8; f++) {
+    for (s = 0; s < G_N_ELEMENTS (resizes); s++) {
+      gint w = resizes[s].out_w, h = resizes[s].out_h;
+      gsize n = (gsize) w * h * 3 * sizeof (gfloat);
+      g_autofree gfloat *one = g_malloc (n), *other = g_malloc (n);
+      CiExactScratch scratch;
+      CiPreprocess *pre;
+      Frame frame;
+
+      frame_init (&frame, f, resizes[s].w, resizes[s].h, s % 3, s);
+      pre = new_preprocess (&frame, plain_options, w, h);
+      ci_preprocess_run (pre, &frame.image, one, NULL);
+      ci_preprocess_exact_layout (pre, pre->scratch, &scratch);
+      ci_preprocess_exact_run (pre, &frame.image, other, &scratch, 0, h);
+      fail_unless (memcmp (one, other, n) == 0, "format %d, %d x %d to %d x %d",
+          f, resizes[s].w, resizes[s].h, w, h);
+      ci_preprocess_free (pre);
       frame_clear (&frame);
     }
   }
@@ -633,7 +680,8 @@ preprocess_suite (void)
   suite_add_tcase (s, tc);
   tcase_add_test (tc, test_known_colours);
   tcase_add_test (tc, test_yuv_conversion);
-  tcase_add_test (tc, test_exact_resize);
+  tcase_add_loop_test (tc, test_exact_resize, 0, 2);
+  tcase_add_test (tc, test_portable_loops);
   tcase_add_test (tc, test_exact_extremes);
   tcase_add_test (tc, test_fast_resize);
   tcase_add_test (tc, test_normalise_and_pad);

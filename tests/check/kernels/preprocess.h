@@ -25,6 +25,7 @@ typedef struct
   CiImageFormat format;
   CiImage image;
   guint8 *memory[3];
+  gsize size[3];
 } Frame;
 
 static inline gint
@@ -72,6 +73,7 @@ frame_init (Frame * frame, CiPixelFormat f, gint width, gint height,
     frame->image.strides[p] = row + padding;
     size = (gsize) (h - 1) * (row + padding) + row;
     frame->memory[p] = g_malloc (size);
+    frame->size[p] = size;
     frame->image.planes[p] = frame->memory[p];
     for (i = 0; i < size; i++)
       frame->memory[p][i] = g_rand_int (rand) >> 13;
