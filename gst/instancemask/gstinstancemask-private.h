@@ -29,39 +29,53 @@ const guint8 *gst_instance_mask_peek_grid (const GstInstanceMask * mask);
 /* Swaps x and y. */
 void gst_instance_mask_transpose (GstInstanceMask * mask);
 
+/* Pixels of a row, from its start, half-open */
+typedef struct
+{
+  gint first, last;
+} GstInstanceMaskRun;
+
+/* How the cells of a grid lie along a row or a column of pixels */
+typedef struct
+{
+  gdouble offset, scale, inv_scale;
+  gint size;                    /* cells */
+  gint first, last;             /* pixels within the grid, half-open */
+} GstInstanceMaskAxis;
+
 /*
- * Renders single rows of a mask. A pixel's value is the sum of four cells
- * weighed with 8 bits each way, in full precision; so rendering the transposed
- * mask gives exactly the transposed pixels.
+ * The pixels of single rows that reach a threshold, as runs. A pixel's value is
+ * the sum of four cells weighed with 8 bits each way, in full precision. So it
+ * is linear along a row from one cell to the next and reaches the threshold at
+ * most once there, in a place that integers tell: the work is that of cells,
+ * not of pixels. And rendering the transposed mask gives exactly the transposed
+ * pixels.
  */
 typedef struct
 {
   const guint8 *grid;
   gsize grid_stride;
-  gint grid_width, grid_height;
-  guint32 level;                /* the threshold in the sum's units */
-  gboolean soft;
-  gdouble offset_y, inv_scale_y;
-  gint x, width;                /* of a row */
-  gint first, last;             /* columns of a row in the grid, half-open */
-  gint y_first, y_last;         /* rows in the grid, half-open */
-  gint cached[2];               /* row of the grid in lines[] */
-  guint16 *lines[2];            /* rows of the grid, interpolated along x */
-  guint32 *taps;                /* column << 9 | weight of the next column */
-  gint span_row;                /* row of the grid that span_* is about */
-  gint span_first, span_last;   /* pixels that can reach the threshold */
+  GstInstanceMaskAxis horizontal, vertical;
+  guint32 level;                /* the threshold, in 256ths */
+  gint x;                       /* of a row's start */
+  gint start, step;             /* cells of the grid in the order of pixels */
+  gint n_cells;                 /* that these pixels lie between */
+  gint band;                    /* row of the grid that quads[] is about */
+  gint n_quads;
+  guint16 *quads;               /* cells after which the row may cross */
+  GstInstanceMaskRun *runs;
   guint8 *heap;
-  guint64 stack[2048];
+  guint64 stack[256];
 } GstInstanceMaskRows;
 
-/* FALSE if no pixel of the columns can be in the mask. @threshold 0: soft. */
+/* FALSE if no pixel of the columns can be in the mask. @threshold is at
+ * least 1. */
 gboolean gst_instance_mask_rows_init (GstInstanceMaskRows * rows,
     const GstInstanceMask * mask, gint x, guint width, guint8 threshold);
 void gst_instance_mask_rows_finish (GstInstanceMaskRows * rows);
-/* Writes only the columns *@first to *@last (half-open, from the row's start);
- * all others are 0. FALSE if there is none. */
-gboolean gst_instance_mask_rows_render (GstInstanceMaskRows * rows, gint y,
-    guint8 * dst, gint * first, gint * last);
+/* Puts the runs of a row into rows->runs, from left to right and with a gap
+ * between each two. Returns their number. */
+gint gst_instance_mask_rows_find (GstInstanceMaskRows * rows, gint y);
 
 /* Adds a copy of @src to @buffer. */
 GstInstanceMaskMeta *gst_instance_mask_meta_clone (GstBuffer * buffer,

@@ -9,15 +9,19 @@
 #include "instancemask.h"
 #include "gstinstancemask-private.h"
 
-/* The pixels with centres within the grid: [first, last). */
+/* Finds the pixels with centres within the grid. */
 static void
-grid_span (gdouble offset, gdouble scale, gint size, gint * first, gint * last)
+axis_init (GstInstanceMaskAxis * axis, gdouble offset, gdouble scale, gint size)
 {
   gdouble a = offset, b = offset + scale * size;
   gdouble lo = ceil (MIN (a, b) - 0.5), hi = floor (MAX (a, b) - 0.5) + 1;
 
-  *first = (gint) CLAMP (lo, G_MININT / 4, G_MAXINT / 4);
-  *last = (gint) CLAMP (hi, G_MININT / 4, G_MAXINT / 4);
+  axis->offset = offset;
+  axis->scale = scale;
+  axis->inv_scale = 1.0 / scale;
+  axis->size = size;
+  axis->first = (gint) CLAMP (lo, G_MININT / 4, G_MAXINT / 4);
+  axis->last = (gint) CLAMP (hi, G_MININT / 4, G_MAXINT / 4);
 }
 
 /**
@@ -37,85 +41,99 @@ gboolean
 gst_instance_mask_get_extents (const GstInstanceMask * mask,
     gint * x, gint * y, gint * width, gint * height)
 {
-  gint x0 = 0, x1 = 0, y0 = 0, y1 = 0;
+  GstInstanceMaskAxis h = { 0, }, v = { 0, };
 
   g_return_val_if_fail (mask != NULL, FALSE);
 
   if (gst_instance_mask_peek_grid (mask)) {
-    grid_span (mask->offset_x, mask->scale_x, mask->grid_width, &x0, &x1);
-    grid_span (mask->offset_y, mask->scale_y, mask->grid_height, &y0, &y1);
+    axis_init (&h, mask->offset_x, mask->scale_x, mask->grid_width);
+    axis_init (&v, mask->offset_y, mask->scale_y, mask->grid_height);
   }
-  if (x1 <= x0 || y1 <= y0)
-    x0 = x1 = y0 = y1 = 0;
-  *x = x0;
-  *y = y0;
-  *width = x1 - x0;
-  *height = y1 - y0;
-  return x1 > x0;
+  if (h.last <= h.first || v.last <= v.first)
+    h.first = h.last = v.first = v.last = 0;
+  *x = h.first;
+  *y = v.first;
+  *width = h.last - h.first;
+  *height = v.last - v.first;
+  return h.last > h.first;
 }
 
-/* Position in the grid of a pixel's centre: cell << 9 | weight of the next
- * cell, 0 to 256. The last cell is written as the one before with 256, so that
- * the next cell always exists. */
-static inline guint32
-tap (gdouble offset, gdouble inv_scale, gint pixel, gint size)
+/* Position in the grid of a pixel's centre, in 256ths from the centre of the
+ * first cell to that of the last one. */
+static inline gint
+position (const GstInstanceMaskAxis * axis, gint pixel)
 {
-  gdouble u = (pixel + 0.5 - offset) * inv_scale - 0.5;
-  guint pos = (guint) (CLAMP (u, 0.0, size - 1.0) * 256.0 + 0.5);
-  guint cell = pos >> 8;
+  gdouble u = (pixel + 0.5 - axis->offset) * axis->inv_scale - 0.5;
 
-  if ((gint) cell == size - 1 && cell > 0)
-    return (cell - 1) << 9 | 256;
-  return cell << 9 | (pos & 255);
+  return (gint) (CLAMP (u, 0.0, axis->size - 1.0) * 256.0 + 0.5);
+}
+
+/* The same as a cell, and the weight of the next one, 0 to 256. The last cell
+ * is written as the one before with 256, so that the next one always exists,
+ * unless there is but one. */
+static inline gint
+tap (const GstInstanceMaskAxis * axis, gint pixel, guint * weight)
+{
+  gint pos = position (axis, pixel);
+  gint cell = MIN (pos >> 8, MAX (axis->size - 2, 0));
+
+  *weight = pos - (cell << 8);
+  return cell;
+}
+
+/* The two rows of the grid that a row of pixels lies between */
+static gint
+find_cells (const GstInstanceMaskRows * rows, gint y, const guint8 ** upper,
+    const guint8 ** lower, guint * weight)
+{
+  gint row = tap (&rows->vertical, y, weight);
+
+  *upper = rows->grid + rows->grid_stride * row;
+  *lower = *upper + (rows->vertical.size > 1 ? rows->grid_stride : 0);
+  return row;
 }
 
 gboolean
 gst_instance_mask_rows_init (GstInstanceMaskRows * rows,
     const GstInstanceMask * mask, gint x, guint width, guint8 threshold)
 {
-  gdouble inv_scale_x;
+  GstInstanceMaskAxis *h = &rows->horizontal, *v = &rows->vertical;
   gint64 right;
-  gint n;
-  guint8 *scratch;
+  gint first, last;
+  gsize size;
 
   rows->heap = NULL;
   rows->grid = gst_instance_mask_peek_grid (mask);
   if (!rows->grid)
     return FALSE;
 
-  grid_span (mask->offset_x, mask->scale_x, mask->grid_width, &rows->first,
-      &rows->last);
-  grid_span (mask->offset_y, mask->scale_y, mask->grid_height, &rows->y_first,
-      &rows->y_last);
-  right = MIN (rows->last, (gint64) x + width);
-  rows->first = MAX (rows->first, x);
-  if (rows->first >= right || rows->y_first >= rows->y_last)
+  axis_init (h, mask->offset_x, mask->scale_x, mask->grid_width);
+  axis_init (v, mask->offset_y, mask->scale_y, mask->grid_height);
+  right = MIN (h->last, (gint64) x + width);
+  h->first = MAX (h->first, x);
+  if (h->first >= right || v->first >= v->last)
     return FALSE;
-  rows->last = (gint) right;
-  n = rows->last - rows->first;
+  h->last = (gint) right;
 
   rows->x = x;
   rows->grid_stride = mask->grid_stride;
-  rows->grid_width = mask->grid_width;
-  rows->grid_height = mask->grid_height;
-  rows->soft = threshold == 0;
-  rows->level = (guint32) MAX (threshold, 1) << 16;
-  rows->offset_y = mask->offset_y;
-  rows->inv_scale_y = 1.0 / mask->scale_y;
-  rows->cached[0] = rows->cached[1] = rows->span_row = -1;
+  rows->level = (guint32) threshold << 8;
+  rows->band = -1;
+  first = position (h, h->first);
+  last = position (h, h->last - 1);
+  rows->step = h->scale > 0 ? 1 : -1;
+  rows->start = (first + (h->scale > 0 ? 0 : 255)) >> 8;
+  rows->n_cells = 1 + (h->scale > 0 ? ((last + 255) >> 8) - rows->start :
+      rows->start - (last >> 8));
 
-  scratch = (guint8 *) rows->stack;
-  if ((gsize) n > sizeof (rows->stack) / 8)
-    scratch = rows->heap = g_malloc ((gsize) n * 8);
-  rows->taps = (guint32 *) scratch;
-  rows->lines[0] = (guint16 *) (rows->taps + n);
-  rows->lines[1] = rows->lines[0] + n;
-
-  inv_scale_x = 1.0 / mask->scale_x;
-  for (gint i = 0; i < n; i++) {
-    rows->taps[i] =
-        tap (mask->offset_x, inv_scale_x, rows->first + i, rows->grid_width);
+  size = rows->n_cells * sizeof (guint16)
+      + (rows->n_cells / 2 + 1) * sizeof (GstInstanceMaskRun);
+  rows->runs = (GstInstanceMaskRun *) rows->stack;
+  if (size > sizeof (rows->stack)) {
+    rows->heap = g_malloc (size);
+    rows->runs = (GstInstanceMaskRun *) rows->heap;
   }
+  rows->quads = (guint16 *) (rows->runs + rows->n_cells / 2 + 1);
   return TRUE;
 }
 
@@ -125,92 +143,163 @@ gst_instance_mask_rows_finish (GstInstanceMaskRows * rows)
   g_free (rows->heap);
 }
 
-/* Cells that reach the level in one of two neighbouring rows. */
+/* Lists the quads of cells between two rows of the grid that are not all in or
+ * all out. */
 static void
-cell_span (const GstInstanceMaskRows * rows, const guint8 * a,
-    const guint8 * b, gint * first, gint * last)
+find_quads (GstInstanceMaskRows * rows, const guint8 * upper,
+    const guint8 * lower)
 {
-  guint8 t = rows->level >> 16;
-  gint i = 0, n = rows->grid_width;
+  guint threshold = rows->level >> 8, corners = 0;
+  gint n = 0, cell = rows->start;
 
-  while (i < n && a[i] < t && b[i] < t)
-    i++;
-  while (n > i && a[n - 1] < t && b[n - 1] < t)
-    n--;
-  *first = i;
-  *last = n;
-}
-
-/* Narrows the columns to those between cells that reach the level: what lies
- * between four cells below it is below it too. */
-static void
-update_span (GstInstanceMaskRows * rows, gint row, gint next)
-{
-  gint n = rows->last - rows->first, c0, c1, lo = 0, hi = n;
-
-  rows->span_row = row;
-  cell_span (rows, rows->grid + rows->grid_stride * row,
-      rows->grid + rows->grid_stride * next, &c0, &c1);
-  rows->span_first = rows->span_last = 0;
-  if (c0 == c1)
-    return;
-
-  /* A tap of cell i reads i and i + 1; taps go one way, up or down. */
-#define OUTSIDE(k) ((gint) (rows->taps[k] >> 9) < c0 - 1 \
-      || (gint) (rows->taps[k] >> 9) >= c1)
-  if (c0 > 0 || c1 < rows->grid_width) {
-    while (lo < hi && OUTSIDE (lo))
-      lo++;
-    while (hi > lo && OUTSIDE (hi - 1))
-      hi--;
+  for (gint i = 0; i < rows->n_cells; i++, cell += rows->step) {
+    corners = corners >> 2 | (guint) (upper[cell] >= threshold) << 2
+        | (guint) (lower[cell] >= threshold) << 3;
+    if (i > 0) {
+      rows->quads[n] = i - 1;
+      n += corners != 0 && corners != 15;
+    }
   }
-#undef OUTSIDE
-  rows->span_first = lo;
-  rows->span_last = hi;
+  rows->n_quads = n;
 }
 
-static const guint16 *
-grid_line (GstInstanceMaskRows * rows, gint row, gint other)
+/* The first pixel that lies at least @weight, in 256ths, beyond the given cell
+ * in the order of pixels. */
+static gint
+find_pixel (const GstInstanceMaskRows * rows, gint index, gint weight)
 {
-  gint n = rows->last - rows->first, slot;
-  gint next = rows->grid_width > 1;
-  const guint8 *src = rows->grid + rows->grid_stride * row;
-  const guint32 *taps = rows->taps;
+  const GstInstanceMaskAxis *h = &rows->horizontal;
+  gint distance = (index << 8) + weight, start = rows->start << 8;
+  gdouble u = (start + rows->step * (distance - 0.5)) / 256 + 0.5;
+  gdouble guess = h->offset + h->scale * u - 0.5 - h->first, rest;
+  gint x;
+
+  guess = CLAMP (guess, 0, h->last - h->first);
+  x = (gint) guess;
+  rest = guess - x;
+  x += h->first;
+  if (rest > 1e-3 && rest < 1 - 1e-3)
+    return x + 1;
+  /* Too close to tell: it is position() that decides. */
+  while (x > h->first && (position (h, x - 1) - start) * rows->step >= distance)
+    x--;
+  while (x < h->last && (position (h, x) - start) * rows->step < distance)
+    x++;
+  return x;
+}
+
+gint
+gst_instance_mask_rows_find (GstInstanceMaskRows * rows, gint y)
+{
+  const GstInstanceMaskAxis *h = &rows->horizontal;
+  GstInstanceMaskRun *runs = rows->runs;
+  const guint8 *upper, *lower;
+  gint level = rows->level, n = 0, row, cell, first = h->first;
+  gboolean inside;
+  guint weight;
+
+  if (y < rows->vertical.first || y >= rows->vertical.last)
+    return 0;
+  row = find_cells (rows, y, &upper, &lower, &weight);
+  if (rows->band != row) {
+    find_quads (rows, upper, lower);
+    rows->band = row;
+  }
+
+#define VALUE(cell) (gint) (upper[cell] * (256 - weight) + lower[cell] * weight)
+  inside = VALUE (rows->start) >= level;
+  for (gint i = 0; i < rows->n_quads; i++) {
+    gint left, right, part, x;
+
+    cell = rows->start + rows->step * rows->quads[i];
+    left = VALUE (cell);
+    right = VALUE (cell + rows->step);
+    if ((right >= level) == inside)
+      continue;
+    /* the least of 256 parts of the way at which that has changed */
+    if (inside)
+      part = (left - level) * 256 / (left - right) + 1;
+    else
+      part = ((level - left) * 256 + right - left - 1) / (right - left);
+    x = find_pixel (rows, rows->quads[i], part);
+    if (!inside && n > 0 && runs[n - 1].last == x - rows->x) {
+      /* cells smaller than pixels */
+      first = runs[--n].first + rows->x;
+    } else if (!inside) {
+      first = x;
+    } else if (x > first) {
+      runs[n].first = first - rows->x;
+      runs[n++].last = x - rows->x;
+    }
+    inside = !inside;
+  }
+#undef VALUE
+  if (inside && h->last > first) {
+    runs[n].first = first - rows->x;
+    runs[n++].last = h->last - rows->x;
+  }
+  return n;
+}
+
+/* ---- probabilities ----------------------------------------------------- */
+
+/* Rows of the grid, interpolated along x once for all rows of pixels between
+ * them */
+typedef struct
+{
+  gint cached[2];               /* row of the grid in lines[] */
+  guint16 *lines[2];
+  guint32 *taps;                /* column << 9 | weight of the next column */
+  gint first, last;             /* columns that can be more than 0 */
+} Lines;
+
+static void
+lines_init (Lines * lines, const GstInstanceMaskRows * rows)
+{
+  const GstInstanceMaskAxis *h = &rows->horizontal;
+  gint n = h->last - h->first;
+
+  lines->taps = g_malloc ((gsize) n * 8);
+  lines->lines[0] = (guint16 *) (lines->taps + n);
+  lines->lines[1] = lines->lines[0] + n;
+  lines->cached[0] = lines->cached[1] = -1;
+  lines->first = lines->last = h->first;
+  for (gint i = 0; i < n; i++) {
+    guint weight, cell = tap (h, h->first + i, &weight);
+
+    lines->taps[i] = cell << 9 | weight;
+  }
+}
+
+/* The line for row @row of the grid, which is @cells; @other is to be kept. */
+static const guint16 *
+lines_get (Lines * lines, const GstInstanceMaskRows * rows,
+    const guint8 * cells, gint row, gint other)
+{
+  const GstInstanceMaskAxis *h = &rows->horizontal;
+  gint n = h->last - h->first, next = h->size > 1, slot;
   guint16 *dst;
 
-  if (rows->cached[0] == row)
-    return rows->lines[0];
-  if (rows->cached[1] == row)
-    return rows->lines[1];
+  if (lines->cached[0] == row)
+    return lines->lines[0];
+  if (lines->cached[1] == row)
+    return lines->lines[1];
 
-  slot = rows->cached[0] == other;
-  dst = rows->lines[slot];
+  slot = lines->cached[0] == other;
+  dst = lines->lines[slot];
   for (gint i = 0; i < n; i++) {
-    const guint8 *cell = src + (taps[i] >> 9);
-    guint w = taps[i] & 511;
+    const guint8 *cell = cells + (lines->taps[i] >> 9);
+    guint w = lines->taps[i] & 511;
 
     dst[i] = cell[0] * (256 - w) + cell[next] * w;
   }
-  rows->cached[slot] = row;
+  lines->cached[slot] = row;
   return dst;
 }
 
-/* The inner loops; plain enough for the compiler to vectorise. */
+/* Plain enough for the compiler to vectorise. */
 static void
-blend_hard (guint8 * restrict dst, const guint16 * restrict a,
-    const guint16 * restrict b, guint16 wb, guint32 level, gint n)
-{
-  guint16 wa = 256 - wb;
-
-  for (gint i = 0; i < n; i++) {
-    guint32 v = (guint32) a[i] * wa + (guint32) b[i] * wb;
-
-    dst[i] = v >= level ? 255 : 0;
-  }
-}
-
-static void
-blend_soft (guint8 * restrict dst, const guint16 * restrict a,
+blend_lines (guint8 * restrict dst, const guint16 * restrict a,
     const guint16 * restrict b, guint16 wb, gint n)
 {
   guint16 wa = 256 - wb;
@@ -219,35 +308,58 @@ blend_soft (guint8 * restrict dst, const guint16 * restrict a,
     dst[i] = ((guint32) a[i] * wa + (guint32) b[i] * wb) >> 16;
 }
 
-gboolean
-gst_instance_mask_rows_render (GstInstanceMaskRows * rows, gint y,
-    guint8 * dst, gint * first, gint * last)
+/* Columns around all cells between two rows of the grid that are not 0 */
+static void
+update_span (Lines * lines, GstInstanceMaskRows * rows, const guint8 * upper,
+    const guint8 * lower)
 {
-  const guint16 *a, *b;
-  guint32 t;
-  gint row, next, n;
+  const GstInstanceMaskAxis *h = &rows->horizontal;
+  gint end = rows->start + rows->step * (rows->n_cells - 1);
 
-  if (y < rows->y_first || y >= rows->y_last)
-    return FALSE;
+  find_quads (rows, upper, lower);
+  lines->first = lines->last = h->first;
+  if (upper[rows->start] == 0 && lower[rows->start] == 0) {
+    if (rows->n_quads == 0)
+      return;
+    lines->first = find_pixel (rows, rows->quads[0], 0);
+  }
+  lines->last = upper[end] || lower[end] ? h->last :
+      find_pixel (rows, rows->quads[rows->n_quads - 1] + 1, 0);
+}
 
-  t = tap (rows->offset_y, rows->inv_scale_y, y, rows->grid_height);
-  row = t >> 9;
-  next = row + (rows->grid_height > 1);
-  if (rows->span_row != row)
-    update_span (rows, row, next);
-  n = rows->span_last - rows->span_first;
-  if (n == 0)
-    return FALSE;
+static void
+render_soft (GstInstanceMaskRows * rows, gint y, guint width, guint height,
+    guint8 * data, gsize stride)
+{
+  gint skip = rows->horizontal.first;
+  Lines lines;
 
-  a = grid_line (rows, row, next) + rows->span_first;
-  b = grid_line (rows, next, row) + rows->span_first;
-  *first = rows->first - rows->x + rows->span_first;
-  *last = *first + n;
-  if (rows->soft)
-    blend_soft (dst + *first, a, b, t & 511, n);
-  else
-    blend_hard (dst + *first, a, b, t & 511, rows->level, n);
-  return TRUE;
+  lines_init (&lines, rows);
+  for (guint j = 0; j < height; j++, data += stride) {
+    const guint8 *upper, *lower;
+    const guint16 *a, *b;
+    guint weight;
+    gint row, next, first, n;
+
+    memset (data, 0, width);
+    if ((gint) (y + j) < rows->vertical.first
+        || (gint) (y + j) >= rows->vertical.last)
+      continue;
+    row = find_cells (rows, y + j, &upper, &lower, &weight);
+    next = row + (upper != lower);
+    if (rows->band != row) {
+      update_span (&lines, rows, upper, lower);
+      rows->band = row;
+    }
+    first = lines.first;
+    n = lines.last - first;
+    if (n == 0)
+      continue;
+    a = lines_get (&lines, rows, upper, row, next) + first - skip;
+    b = lines_get (&lines, rows, lower, next, row) + first - skip;
+    blend_lines (data + first - rows->x, a, b, weight, n);
+  }
+  g_free (lines.taps);
 }
 
 /**
@@ -276,19 +388,40 @@ gst_instance_mask_render_a8 (const GstInstanceMask * mask, gint x, gint y,
   g_return_if_fail (data != NULL || width == 0 || height == 0);
   g_return_if_fail (stride >= width);
 
-  any = gst_instance_mask_rows_init (&rows, mask, x, width, threshold);
+  any = gst_instance_mask_rows_init (&rows, mask, x, width, MAX (threshold, 1));
+  if (any && threshold == 0) {
+    render_soft (&rows, y, width, height, data, stride);
+    height = 0;
+  }
   for (guint j = 0; j < height; j++, data += stride) {
-    gint first, last;
+    gint n = any ? gst_instance_mask_rows_find (&rows, (gint) (y + j)) : 0;
+    gint end = 0;
 
-    if (any && gst_instance_mask_rows_render (&rows, (gint) (y + j), data,
-            &first, &last)) {
-      memset (data, 0, first);
-      memset (data + last, 0, width - last);
-    } else {
-      memset (data, 0, width);
+    for (gint i = 0; i < n; i++) {
+      const GstInstanceMaskRun *run = &rows.runs[i];
+
+      memset (data + end, 0, run->first - end);
+      memset (data + run->first, 255, run->last - run->first);
+      end = run->last;
     }
+    memset (data + end, 0, width - end);
   }
   gst_instance_mask_rows_finish (&rows);
+}
+
+static void
+set_bits (guint8 * data, gint first, gint last)
+{
+  guint8 head = 0xff >> (first & 7), tail = 0xff << (7 - ((last - 1) & 7));
+  gint a = first >> 3, b = (last - 1) >> 3;
+
+  if (a == b) {
+    data[a] |= head & tail;
+  } else {
+    data[a] |= head;
+    memset (data + a + 1, 0xff, b - a - 1);
+    data[b] |= tail;
+  }
 }
 
 /**
@@ -309,7 +442,6 @@ gst_instance_mask_render_bits (const GstInstanceMask * mask, gint x,
     gsize stride)
 {
   GstInstanceMaskRows rows;
-  g_autofree guint8 *line = NULL;
   gsize n_bytes = width / 8 + (width % 8 != 0);
   gboolean any;
 
@@ -319,16 +451,12 @@ gst_instance_mask_render_bits (const GstInstanceMask * mask, gint x,
   g_return_if_fail (stride >= n_bytes);
 
   any = gst_instance_mask_rows_init (&rows, mask, x, width, threshold);
-  line = g_malloc (any ? width : 0);
   for (guint j = 0; j < height; j++, data += stride) {
-    gint first, last;
+    gint n = any ? gst_instance_mask_rows_find (&rows, (gint) (y + j)) : 0;
 
     memset (data, 0, n_bytes);
-    if (any && gst_instance_mask_rows_render (&rows, (gint) (y + j), line,
-            &first, &last)) {
-      for (gint i = first; i < last; i++)
-        data[i >> 3] |= (line[i] & 0x80) >> (i & 7);
-    }
+    for (gint i = 0; i < n; i++)
+      set_bits (data, rows.runs[i].first, rows.runs[i].last);
   }
   gst_instance_mask_rows_finish (&rows);
 }
@@ -362,6 +490,16 @@ gst_instance_mask_render_bytes (const GstInstanceMask * mask, gint x, gint y,
   return g_bytes_new_take (data, (gsize) width * height);
 }
 
+static guint
+count_runs (const GstInstanceMaskRun * runs, gint n)
+{
+  guint count = 0;
+
+  for (gint i = 0; i < n; i++)
+    count += runs[i].last - runs[i].first;
+  return count;
+}
+
 /* Number of set pixels, and the rectangle [box[0], box[2]) x [box[1], box[3])
  * around them. */
 static guint64
@@ -369,7 +507,6 @@ measure (const GstInstanceMask * mask, guint frame_width, guint frame_height,
     guint8 threshold, gint box[4])
 {
   GstInstanceMaskRows rows;
-  g_autofree guint8 *line = NULL;
   guint64 area = 0;
   gint y_last;
 
@@ -378,30 +515,20 @@ measure (const GstInstanceMask * mask, guint frame_width, guint frame_height,
   if (!gst_instance_mask_rows_init (&rows, mask, 0, frame_width, threshold))
     return 0;
 
-  line = g_malloc (frame_width);
-  y_last = MIN (rows.y_last, (gint64) frame_height);
-  for (gint y = MAX (rows.y_first, 0); y < y_last; y++) {
-    gint first, last;
-    guint n = 0;
+  y_last = MIN (rows.vertical.last, (gint64) frame_height);
+  for (gint y = MAX (rows.vertical.first, 0); y < y_last; y++) {
+    gint n = gst_instance_mask_rows_find (&rows, y);
 
-    if (!gst_instance_mask_rows_render (&rows, y, line, &first, &last))
-      continue;
-    for (gint i = first; i < last; i++)
-      n += line[i] >> 7;
     if (n == 0)
       continue;
-    while (line[first] == 0)
-      first++;
-    while (line[last - 1] == 0)
-      last--;
     if (area == 0) {
-      box[0] = first;
+      box[0] = rows.runs[0].first;
       box[1] = y;
     }
-    box[0] = MIN (box[0], first);
-    box[2] = MAX (box[2], last);
+    box[0] = MIN (box[0], rows.runs[0].first);
+    box[2] = MAX (box[2], rows.runs[n - 1].last);
     box[3] = y + 1;
-    area += n;
+    area += count_runs (rows.runs, n);
   }
   gst_instance_mask_rows_finish (&rows);
   return area;
@@ -462,20 +589,22 @@ gst_instance_mask_get_bounding_rect (const GstInstanceMask * mask,
   return area > 0;
 }
 
-/* Sums of a row's pixels that are in the masks, and in both. */
-static void
-count_row (const guint8 * a, const guint8 * b, gint n, guint64 counts[3])
+/* Pixels that are in both of two rows */
+static guint
+count_common (const GstInstanceMaskRun * a, gint n_a,
+    const GstInstanceMaskRun * b, gint n_b)
 {
-  guint ca = 0, cb = 0, cab = 0;
+  const GstInstanceMaskRun *a_end = a + n_a, *b_end = b + n_b;
+  guint count = 0;
 
-  for (gint i = 0; i < n; i++) {
-    ca += a[i] >> 7;
-    cb += b[i] >> 7;
-    cab += (a[i] & b[i]) >> 7;
+  while (a < a_end && b < b_end) {
+    count += MAX (MIN (a->last, b->last) - MAX (a->first, b->first), 0);
+    if (a->last < b->last)
+      a++;
+    else
+      b++;
   }
-  counts[0] += ca;
-  counts[1] += cb;
-  counts[2] += cab;
+  return count;
 }
 
 /**
@@ -494,9 +623,8 @@ gst_instance_mask_iou (const GstInstanceMask * a, const GstInstanceMask * b,
     guint8 threshold)
 {
   GstInstanceMaskRows rows[2];
-  g_autofree guint8 *lines = NULL;
-  guint64 counts[3] = { 0, 0, 0 };
-  gint ax, ay, aw, ah, bx, by, bw, bh, x, y, n, bottom;
+  guint64 any = 0, both = 0;
+  gint ax, ay, aw, ah, bx, by, bw, bh, x, y, width, bottom;
 
   g_return_val_if_fail (a != NULL && b != NULL, 0.0);
   g_return_val_if_fail (threshold > 0, 0.0);
@@ -509,35 +637,27 @@ gst_instance_mask_iou (const GstInstanceMask * a, const GstInstanceMask * b,
 
   x = MIN (ax, bx);
   y = MIN (ay, by);
-  n = MAX (ax + aw, bx + bw) - x;
+  width = MAX (ax + aw, bx + bw) - x;
   bottom = MAX (ay + ah, by + bh);
-  if (!gst_instance_mask_rows_init (&rows[0], a, x, n, threshold))
+  if (!gst_instance_mask_rows_init (&rows[0], a, x, width, threshold))
     return 0.0;
-  if (!gst_instance_mask_rows_init (&rows[1], b, x, n, threshold)) {
+  if (!gst_instance_mask_rows_init (&rows[1], b, x, width, threshold)) {
     gst_instance_mask_rows_finish (&rows[0]);
     return 0.0;
   }
 
-  lines = g_malloc0 ((gsize) n * 2);
   for (; y < bottom; y++) {
-    gint lo = n, hi = 0, first, last;
+    gint n[2];
+    guint common;
 
-    for (gint k = 0; k < 2; k++) {
-      if (gst_instance_mask_rows_render (&rows[k], y, lines + (gsize) n * k,
-              &first, &last)) {
-        lo = MIN (lo, first);
-        hi = MAX (hi, last);
-      }
-    }
-    if (lo >= hi)
-      continue;
-    count_row (lines + lo, lines + n + lo, hi - lo, counts);
-    memset (lines + lo, 0, hi - lo);
-    memset (lines + n + lo, 0, hi - lo);
+    for (gint k = 0; k < 2; k++)
+      n[k] = gst_instance_mask_rows_find (&rows[k], y);
+    common = count_common (rows[0].runs, n[0], rows[1].runs, n[1]);
+    any += count_runs (rows[0].runs, n[0]) + count_runs (rows[1].runs, n[1])
+        - common;
+    both += common;
   }
   for (gint k = 0; k < 2; k++)
     gst_instance_mask_rows_finish (&rows[k]);
-
-  counts[0] += counts[1] - counts[2];
-  return counts[0] ? (gdouble) counts[2] / counts[0] : 0.0;
+  return any ? (gdouble) both / any : 0.0;
 }

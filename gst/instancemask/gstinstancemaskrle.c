@@ -85,7 +85,6 @@ gst_instance_mask_to_rle (const GstInstanceMask * mask, guint frame_width,
 {
   GstInstanceMaskRows rows;
   g_autoptr (GstInstanceMask) turned = NULL;
-  g_autofree guint8 *column = NULL;
   Runs runs;
 
   g_return_val_if_fail (mask != NULL && n_counts != NULL, NULL);
@@ -98,30 +97,21 @@ gst_instance_mask_to_rle (const GstInstanceMask * mask, guint frame_width,
 
   runs_start (&runs);
   if (gst_instance_mask_rows_init (&rows, turned, 0, frame_height, threshold)) {
-    gint x_first = MAX (rows.y_first, 0);
-    gint x_last = MIN (rows.y_last, (gint) frame_width);
+    gint x_first = CLAMP (rows.vertical.first, 0, (gint) frame_width);
+    gint x_last = CLAMP (rows.vertical.last, x_first, (gint) frame_width);
 
-    x_first = MIN (x_first, (gint) frame_width);
-    x_last = MAX (x_last, x_first);
-    column = g_malloc (frame_height);
     runs_append (&runs, FALSE, (guint64) x_first * frame_height);
     for (gint x = x_first; x < x_last; x++) {
-      gint first, last;
+      gint n = gst_instance_mask_rows_find (&rows, x), end = 0;
 
-      if (!gst_instance_mask_rows_render (&rows, x, column, &first, &last)) {
-        runs_append (&runs, FALSE, frame_height);
-        continue;
-      }
-      runs_append (&runs, FALSE, first);
-      for (gint y = first; y < last;) {
-        gint start = y;
-        guint8 v = column[y];
+      for (gint i = 0; i < n; i++) {
+        const GstInstanceMaskRun *run = &rows.runs[i];
 
-        while (y < last && column[y] == v)
-          y++;
-        runs_append (&runs, v != 0, y - start);
+        runs_append (&runs, FALSE, run->first - end);
+        runs_append (&runs, TRUE, run->last - run->first);
+        end = run->last;
       }
-      runs_append (&runs, FALSE, frame_height - last);
+      runs_append (&runs, FALSE, frame_height - end);
     }
     runs_append (&runs, FALSE, (guint64) (frame_width - x_last) * frame_height);
   } else {

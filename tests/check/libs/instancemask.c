@@ -399,6 +399,93 @@ GST_START_TEST (test_rle_random)
 
 GST_END_TEST;
 
+/* The frame of the next test */
+#define W 131
+#define H 73
+
+/* Runs against pixels: whatever reads a mask at a threshold finds those pixels
+ * whose probability is at least that. Noise crosses it everywhere, often within
+ * a pixel, and values next to it meet it between two pixels. */
+GST_START_TEST (test_thresholds)
+{
+  static const gfloat scales[] = { 9.7f, -8, 2, 0.9f, -0.35f };
+  static const guint8 thresholds[] = { 1, 2, 128, 200, 255 };
+  static guint8 soft[W * H], hard[W * H], bits[(W + 7) / 8 * H], last[W * H];
+  g_autoptr (GstInstanceMask) other = NULL;
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+
+  for (guint k = 0; k < 400; k++) {
+    guint8 t = thresholds[k % G_N_ELEMENTS (thresholds)];
+    gint w = g_rand_int_range (rand, 1, 40), h = g_rand_int_range (rand, 1, 30);
+    gint spread = k % 3 ? 256 : 4, box[4] = { W, H, 0, 0 }, rect[4];
+    guint area = 0, both = 0, any = 0;
+    guint8 cells[40 * 30];
+    g_autoptr (GstInstanceMask) mask = NULL;
+
+    for (gint i = 0; i < w * h; i++)
+      cells[i] = CLAMP (t + g_rand_int_range (rand, -spread, spread), 0, 255);
+    mask = mask_from_cells (cells, w, h);
+    mask->scale_x = scales[g_rand_int_range (rand, 0, 5)];
+    mask->scale_y = scales[g_rand_int_range (rand, 0, 5)];
+    mask->offset_x = g_rand_int_range (rand, -40, 4 * W + 160) / 4.f;
+    mask->offset_y = g_rand_double_range (rand, -10, H + 10);
+
+    gst_instance_mask_render_a8 (mask, 0, 0, W, H, 0, soft, W);
+    gst_instance_mask_render_a8 (mask, 0, 0, W, H, t, hard, W);
+    gst_instance_mask_render_bits (mask, 0, 0, W, H, t, bits, (W + 7) / 8);
+    for (gint y = 0; y < H; y++) {
+      for (gint x = 0; x < W; x++) {
+        gint i = y * W + x;
+        gint bit = bits[y * ((W + 7) / 8) + x / 8] >> (7 - x % 8) & 1;
+
+        if (hard[i] != (soft[i] >= t ? 255 : 0) || bit != hard[i] >> 7)
+          fail ("mask %u: %d, %d is %d of %d, but hard %d, bit %d", k, x, y,
+              soft[i], t, hard[i], bit);
+        if (bit) {
+          area++;
+          box[0] = MIN (box[0], x);
+          box[1] = MIN (box[1], y);
+          box[2] = MAX (box[2], x + 1);
+          box[3] = MAX (box[3], y + 1);
+        }
+      }
+    }
+    fail_unless_equals_int (gst_instance_mask_get_area (mask, W, H, t), area);
+    if (gst_instance_mask_get_bounding_rect (mask, W, H, t, &rect[0], &rect[1],
+            &rect[2], &rect[3])) {
+      fail_unless (rect[0] == box[0] && rect[1] == box[1]
+          && rect[0] + rect[2] == box[2] && rect[1] + rect[3] == box[3]);
+    } else {
+      fail_unless_equals_int (area, 0);
+    }
+    check_rle (mask, W, H, NULL);
+
+    /* with the one before, where the frame holds both as a whole */
+    if (other) {
+      gint e[8];
+
+      gst_instance_mask_get_extents (mask, &e[0], &e[1], &e[2], &e[3]);
+      gst_instance_mask_get_extents (other, &e[4], &e[5], &e[6], &e[7]);
+      gst_instance_mask_render_a8 (other, 0, 0, W, H, t, last, W);
+      for (gint i = 0; i < W * H; i++) {
+        both += (hard[i] & last[i]) >> 7;
+        any += (hard[i] | last[i]) >> 7;
+      }
+      if (e[0] >= 0 && e[1] >= 0 && e[0] + e[2] <= W && e[1] + e[3] <= H
+          && e[4] >= 0 && e[5] >= 0 && e[4] + e[6] <= W && e[5] + e[7] <= H)
+        fail_unless (gst_instance_mask_iou (mask, other, t) ==
+            (any ? (gdouble) both / any : 0));
+      gst_instance_mask_free (other);
+    }
+    other = g_steal_pointer (&mask);
+  }
+}
+
+GST_END_TEST;
+
+#undef W
+#undef H
+
 GST_START_TEST (test_rle_bad_strings)
 {
   static const gchar *const bad[] = { "/", "P", "PPPPPPPPPPP0", "p", "5\x7f",
@@ -680,6 +767,7 @@ instancemask_suite (void)
   tcase_add_test (tc, test_transform);
   tcase_add_test (tc, test_rle);
   tcase_add_test (tc, test_rle_random);
+  tcase_add_test (tc, test_thresholds);
   tcase_add_test (tc, test_rle_bad_strings);
   tcase_add_test (tc, test_polygons);
   tcase_add_test (tc, test_polygons_parts_and_holes);
