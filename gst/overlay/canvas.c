@@ -2,8 +2,9 @@
  *
  * canvas.c: blends coverage into the planes of a frame, whatever its format
  *
- * Each row of a tile is turned into one coverage per byte of the plane, so
- * that one loop over bytes, which compilers vectorise, blends all formats.
+ * What a tile covers as a whole needs no more than a factor and a summand for
+ * each byte of the plane. Where its coverage varies, it is turned into one
+ * coverage per byte, so that one way to blend does for all formats.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -11,17 +12,21 @@
 
 #include "maskdraw-private.h"
 
-/* Pixels that are skipped or blended together; a multiple of all groups */
-#define BLOCK 32
 #define PREFETCH_ROWS 3
-
-typedef guint16 __attribute__ ((may_alias)) Pair;
-typedef guint32 __attribute__ ((may_alias)) Quad;
-typedef guint64 __attribute__ ((may_alias)) Octet;
 
 /* ---- loops ------------------------------------------------------------- */
 
-MULTIVERSION static void
+/* Rows of a frame lie too far apart for the processor to guess the next. */
+INLINE void
+prefetch (const guint8 * data, gint n)
+{
+  gint i;
+
+  for (i = 0; i < n; i += 64)
+    __builtin_prefetch (data + i, 1);
+}
+
+INLINE void
 blend_bytes (guint8 * restrict dst, const guint8 * restrict src,
     const guint8 * restrict coverage, gint n)
 {
@@ -35,85 +40,36 @@ blend_bytes (guint8 * restrict dst, const guint8 * restrict src,
   }
 }
 
-/* Mean of 2 x 2 pixels; @b may be @a. */
-MULTIVERSION static void
-average_pairs (guint8 * restrict dst, const guint8 * a, const guint8 * b,
-    gint n)
+/* The same on the first @n bytes of a vector */
+INLINE void
+blend_vector (guint8 * dst, const guint8 * src, Bytes16 coverage, gint n)
 {
-  const Pair *pa = (const Pair *) a, *pb = (const Pair *) b;
-  gint i;
+  Bytes16 d = { 0, }, s = { 0, };
+  Words a, low, high;
 
-  for (i = 0; i < n; i++)
-    dst[i] = (guint16) ((pa[i] & 0xff) + (pa[i] >> 8) + (pb[i] & 0xff)
-        + (pb[i] >> 8) + 2) >> 2;
+  memcpy (&d, dst, n);
+  memcpy (&s, src, n);
+  a = bytes_to_words_low (coverage);
+  a += a >> 7;
+  low = bytes_to_words_low (d) * (256 - a) + bytes_to_words_low (s) * a + 128;
+  a = bytes_to_words_high (coverage);
+  a += a >> 7;
+  high = bytes_to_words_high (d) * (256 - a) + bytes_to_words_high (s) * a
+      + 128;
+  d = words_to_bytes (low >> 8, high >> 8);
+  memcpy (dst, &d, n);
 }
 
-/* The same, each twice: for interleaved chroma */
-MULTIVERSION static void
-average_pairs_twice (guint8 * restrict dst, const guint8 * a,
-    const guint8 * b, gint n)
-{
-  const Pair *pa = (const Pair *) a, *pb = (const Pair *) b;
-  Pair *out = (Pair *) dst;
-  gint i;
-
-  for (i = 0; i < n; i++)
-    out[i] = ((guint16) ((pa[i] & 0xff) + (pa[i] >> 8) + (pb[i] & 0xff)
-            + (pb[i] >> 8) + 2) >> 2) * 0x0101;
-}
-
-MULTIVERSION static void
-repeat_2 (guint8 * restrict dst, const guint8 * restrict src, gint n)
-{
-  Pair *out = (Pair *) dst;
-  gint i;
-
-  for (i = 0; i < n; i++)
-    out[i] = src[i] * 0x0101;
-}
-
-MULTIVERSION static void
-repeat_3 (guint8 * restrict dst, const guint8 * restrict src, gint n)
+/* The same over coverage that is known beforehand: what is kept of the frame,
+ * in 256ths, and what is added, rounding included */
+INLINE void
+blend_constant (guint8 * restrict dst, const guint16 * restrict keep,
+    const guint16 * restrict add, gint n)
 {
   gint i;
 
   for (i = 0; i < n; i++)
-    dst[3 * i] = dst[3 * i + 1] = dst[3 * i + 2] = src[i];
-}
-
-/* Packed 4:2:2: the coverage of two pixels each, and their mean between them
- * (@luma_first: Y at even bytes) */
-MULTIVERSION static void
-expand_422 (guint8 * restrict dst, const guint8 * restrict src, gint n,
-    gint luma_first)
-{
-  const Pair *pairs = (const Pair *) src;
-  Quad *out = (Quad *) dst;
-  gint luma = luma_first == (G_BYTE_ORDER == G_LITTLE_ENDIAN) ? 0 : 8;
-  gint chroma = 8 - luma, i;
-
-  for (i = 0; i < n; i++) {
-    guint32 a = pairs[i] & 0xff, b = pairs[i] >> 8;
-    guint32 mean = (a + b + 1) >> 1;
-
-    out[i] = (a | b << 16) << luma | (mean | mean << 16) << chroma;
-  }
-}
-
-MULTIVERSION static void
-repeat_4 (guint8 * restrict dst, const guint8 * restrict src, gint n,
-    guint32 mask)
-{
-  Quad *out = (Quad *) dst;
-  gint i;
-
-  for (i = 0; i < n; i++) {
-    guint32 c = src[i];
-
-    c |= c << 8;
-    c |= c << 16;
-    out[i] = c & mask;
-  }
+    dst[i] = (guint16) (dst[i] * keep[i] + add[i]) >> 8;
 }
 
 /* ---- formats ----------------------------------------------------------- */
@@ -232,7 +188,6 @@ canvas_init (Canvas * canvas, GstVideoFrame * frame)
 void
 canvas_clear (Canvas * canvas)
 {
-  scratch_clear (&canvas->coverage);
   scratch_clear (&canvas->source);
 }
 
@@ -263,139 +218,297 @@ canvas_plane_get_region (const CanvasPlane * plane, const Tile * tile,
   *n_rows = MIN (tile->height / plane->height, plane->n_rows - *row);
 }
 
-/* Rows of a frame lie too far apart for the processor to guess the next. */
-static void
-prefetch (const guint8 * data, gint n)
+/* What is blended into a plane */
+typedef struct
 {
-  gint i;
+  const guint8 *data;
+  gint stride;                  /* 0: always the same row */
+  guint components;
+  /* for solid blocks: of one colour, or their coverage byte by byte */
+  const guint16 *keep, *add;
+  const guint8 *solid;
+} Source;
 
-  for (i = 0; i < n; i += 64)
-    __builtin_prefetch (data + i, 1);
+/* A part of a plane, and what lies over it */
+typedef struct
+{
+  guint8 *dst;
+  const guint8 *src, *coverage;
+  gint dst_stride, src_stride;
+  gint stride, below;           /* of the coverage, and its second row */
+  gint n, n_rows;               /* bytes, rows */
+  gint n_more;                  /* rows that will be blended next */
+  Bytes16 mask;                 /* of groups of four bytes, those to change */
+  gboolean luma_first;
+} Part;
+
+INLINE void
+prefetch_row (const Part * part, const guint8 * dst, gint y)
+{
+  if (y + PREFETCH_ROWS < part->n_rows + part->n_more)
+    prefetch (dst + PREFETCH_ROWS * part->dst_stride, part->n);
 }
 
-static gboolean
-is_empty (const guint8 * coverage)
+INLINE void
+blend_solid (const Part * part, const guint16 * keep, const guint16 * add)
 {
-  const Octet *c = (const Octet *) coverage;
+  guint8 *dst = part->dst;
+  gint y;
 
-  return (c[0] | c[1] | c[2] | c[3]) == 0;
-}
-
-/* The coverage of @n groups, byte by byte; @a and @b are the rows that they
- * stand for (the same without vertical subsampling). */
-static const guint8 *
-expand (const CanvasPlane * plane, const guint8 * a, const guint8 * b, gint n,
-    guint components, guint8 * out)
-{
-  gint k;
-
-  if (plane->width == 1 && plane->height == 1) {
-    guint8 used[4];
-    guint32 mask;
-
-    switch (plane->bytes) {
-      case 1:
-        return a;
-      case 2:
-        repeat_2 (out, a, n);
-        break;
-      case 3:
-        repeat_3 (out, a, n);
-        break;
-      default:
-        for (k = 0; k < 4; k++)
-          used[k] = plane->component[k] >= 0
-              && (components >> plane->component[k] & 1) ? 0xff : 0;
-        memcpy (&mask, used, 4);
-        repeat_4 (out, a, n, mask);
-        break;
-    }
-  } else if (plane->bytes == 1) {
-    average_pairs (out, a, b, n);
-  } else if (plane->bytes == 2) {
-    average_pairs_twice (out, a, b, n);
-  } else {
-    expand_422 (out, a, n, plane->pixel[0] == 0);
+  for (y = 0; y < part->n_rows; y++, dst += part->dst_stride) {
+    prefetch_row (part, dst, y);
+    blend_constant (dst, keep, add, part->n);
   }
-  return out;
 }
 
-/* Blends rows of @src, @src_stride bytes apart (0: always the same one). */
-static void
-blend_plane (Canvas * canvas, const CanvasPlane * plane, const Tile * tile,
-    const guint8 * src, gint src_stride, guint components)
+/* Solid blocks of an image */
+INLINE void
+blend_rows (const Part * part, const guint8 * coverage)
 {
-  gint group, row, n_groups, n_rows, width, y, x, end;
-  guint8 *coverage;
+  const guint8 *src = part->src;
+  guint8 *dst = part->dst;
+  gint y;
+
+  for (y = 0; y < part->n_rows; y++, dst += part->dst_stride) {
+    prefetch_row (part, dst, y);
+    blend_bytes (dst, src, coverage, part->n);
+    src += part->src_stride;
+  }
+}
+
+/* The coverage of a block, byte by byte, in a plane of groups of @bytes bytes
+ * for @width pixels; @b is the row below @a that is meant, too. */
+INLINE void
+expand (const Part * part, gint width, gint bytes, Bytes16 a, Bytes16 b,
+    Bytes16 out[4])
+{
+  Words even = (Words) a & 0xff, odd = (Words) a >> 8, mean;
+
+  if (width == 1 && bytes == 1) {
+    out[0] = a;
+  } else if (width == 1 && bytes == 2) {
+    out[0] = bytes_zip_low (a, a);
+    out[1] = bytes_zip_high (a, a);
+  } else if (width == 1 && bytes == 3) {
+    out[0] = SHUFFLE (Bytes16, a, a, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4,
+        4, 5);
+    out[1] = SHUFFLE (Bytes16, a, a, 5, 5, 6, 6, 6, 7, 7, 7, 8, 8, 8, 9, 9, 9,
+        10, 10);
+    out[2] = SHUFFLE (Bytes16, a, a, 10, 11, 11, 11, 12, 12, 12, 13, 13, 13,
+        14, 14, 14, 15, 15, 15);
+  } else if (width == 1) {
+    Words low = (Words) bytes_zip_low (a, a), high =
+        (Words) bytes_zip_high (a, a);
+
+    out[0] = (Bytes16) words_zip_low (low, low) & part->mask;
+    out[1] = (Bytes16) words_zip_high (low, low) & part->mask;
+    out[2] = (Bytes16) words_zip_low (high, high) & part->mask;
+    out[3] = (Bytes16) words_zip_high (high, high) & part->mask;
+  } else if (bytes <= 2) {
+    /* of 2 x 2 pixels; twice for interleaved chroma */
+    mean = (even + odd + ((Words) b & 0xff) + ((Words) b >> 8) + 2) >> 2;
+    out[0] = bytes == 1 ? words_to_bytes (mean, mean) :
+        (Bytes16) (mean | mean << 8);
+  } else {
+    /* Packed 4:2:2: two pixels each, and their mean between them */
+    Words left, right;
+
+    if (LOW (2)) {
+      mean = even;
+      even = odd;
+      odd = mean;
+    }
+    mean = (even + odd + 1) >> 1;
+    if (part->luma_first == (LOW (2) == 0)) {
+      left = even | mean << 8;
+      right = odd | mean << 8;
+    } else {
+      left = even << 8 | mean;
+      right = odd << 8 | mean;
+    }
+    out[0] = (Bytes16) words_zip_low (left, right);
+    out[1] = (Bytes16) words_zip_high (left, right);
+  }
+}
+
+/* Mixed blocks. As @width and @bytes are known where this is built in, so is
+ * all work on a block. */
+INLINE void
+blend_mixed (const Part * part, gint width, gint bytes)
+{
+  const gint size = TILE_BLOCK / width * bytes, step = MIN (size, 16);
+  const guint8 *row = part->coverage, *src = part->src;
+  guint8 *dst = part->dst;
+  gint y, x, i;
+
+  for (y = 0; y < part->n_rows; y++) {
+    const guint8 *a = row;
+
+    prefetch_row (part, dst, y);
+    for (x = 0; x < part->n; x += size, a += TILE_BLOCK) {
+      gint n = part->n - x;
+      Bytes16 coverage[4];
+
+      expand (part, width, bytes, bytes_load (a), bytes_load (a + part->below),
+          coverage);
+      if (n >= size) {
+        for (i = 0; i < size; i += step)
+          blend_vector (dst + x + i, src + x + i, coverage[i / step], step);
+      } else {
+        blend_bytes (dst + x, src + x, (const guint8 *) coverage, n);
+      }
+    }
+    dst += part->dst_stride;
+    src += part->src_stride;
+    row += part->stride;
+  }
+}
+
+/* Makes the rows that a row of @plane stands for alike; returns the kinds. */
+INLINE const guint8 *
+match_rows (const Tile * tile, const CanvasPlane * plane, gint y)
+{
+  guint8 *row = tile->data + (gsize) y * plane->height * tile->stride;
+  guint8 *kinds = tile->kinds + (gsize) y * plane->height * tile->n_blocks;
+  gint n = tile->n_blocks, k;
+
+  if (plane->height == 1 || same_kinds (kinds, kinds + n, n))
+    return kinds;
+  for (k = 0; k < n; k++) {
+    if (kinds[k] != kinds[n + k]) {
+      tile_touch (tile, row, kinds, k);
+      tile_touch (tile, row + tile->stride, kinds + n, k);
+    }
+  }
+  return kinds;
+}
+
+MULTIVERSION static void
+blend_plane (const CanvasPlane * plane, const Tile * tile, const Source * src)
+{
+  gint group, row, n_groups, n_rows, n_blocks, size, top, bottom, k, end;
+  Part part;
 
   canvas_plane_get_region (plane, tile, &group, &row, &n_groups, &n_rows);
-  width = n_groups * plane->width;
-  coverage = scratch_get (&canvas->coverage,
-      (gsize) (tile->stride / plane->width) * plane->bytes);
+  n_blocks = (n_groups * plane->width + TILE_BLOCK - 1) / TILE_BLOCK;
+  size = TILE_BLOCK / plane->width * plane->bytes;
+  part.dst_stride = plane->stride;
+  part.src_stride = src->stride;
+  part.stride = tile->stride * plane->height;
+  part.below = part.stride - tile->stride;
+  part.luma_first = plane->pixel[0] == 0;
+  for (k = 0; k < 16; k++)
+    part.mask[k] = plane->component[k % 4] >= 0
+        && (src->components >> plane->component[k % 4] & 1) ? 0xff : 0;
 
-  for (y = 0; y < n_rows; y++) {
-    const guint8 *a = tile->data + (gsize) y * plane->height * tile->stride;
-    const guint8 *b = plane->height > 1 ? a + tile->stride : a;
-    guint8 *dst = plane->data + (gsize) (row + y) * plane->stride
-        + group * plane->bytes;
+  for (top = 0; top < n_rows; top = bottom) {
+    const guint8 *kinds = match_rows (tile, plane, top);
 
-    for (x = 0; x < width; x = end) {
-      const guint8 *expanded;
-      gint first, n;
-
-      end = x + BLOCK;
-      if (is_empty (a + x) && (a == b || is_empty (b + x)))
+    /* rows of the same kinds together */
+    for (bottom = top + 1; bottom < n_rows && same_kinds (kinds,
+            match_rows (tile, plane, bottom), tile->n_blocks);)
+      bottom++;
+    part.n_rows = bottom - top;
+    part.n_more = n_rows - bottom;
+    for (k = 0; k < n_blocks; k = end) {
+      for (end = k + 1; end < n_blocks && kinds[end] == kinds[k];)
+        end++;
+      if (kinds[k] == TILE_EMPTY)
         continue;
-      while (end < width && !(is_empty (a + end)
-              && (a == b || is_empty (b + end))))
-        end += BLOCK;
-      first = x / plane->width;
-      n = MIN (end, width) / plane->width - first;
-      if (y + PREFETCH_ROWS < n_rows)
-        prefetch (dst + first * plane->bytes + PREFETCH_ROWS * plane->stride,
-            n * plane->bytes);
-      expanded = expand (plane, a + x, b + x, n, components, coverage);
-      blend_bytes (dst + first * plane->bytes, src + first * plane->bytes,
-          expanded, n * plane->bytes);
+      part.n = MIN (end * size, n_groups * plane->bytes) - k * size;
+      part.dst = plane->data + (gssize) (row + top) * plane->stride
+          + group * plane->bytes + k * size;
+      part.src = src->data + (gsize) top * src->stride + k * size;
+      part.coverage = tile->data + (gsize) top * part.stride + k * TILE_BLOCK;
+      if (kinds[k] == TILE_SOLID && src->keep)
+        blend_solid (&part, src->keep, src->add);
+      else if (kinds[k] == TILE_SOLID)
+        blend_rows (&part, src->solid);
+      else if (plane->width == 1 && plane->bytes == 1)
+        blend_mixed (&part, 1, 1);
+      else if (plane->width == 1 && plane->bytes == 2)
+        blend_mixed (&part, 1, 2);
+      else if (plane->width == 1 && plane->bytes == 3)
+        blend_mixed (&part, 1, 3);
+      else if (plane->width == 1)
+        blend_mixed (&part, 1, 4);
+      else if (plane->bytes == 1)
+        blend_mixed (&part, 2, 1);
+      else if (plane->bytes == 2)
+        blend_mixed (&part, 2, 2);
+      else
+        blend_mixed (&part, 2, 4);
     }
-    src += src_stride;
+  }
+}
+
+static void
+repeat_bytes (gpointer data, gsize filled, gsize n)
+{
+  guint8 *bytes = data;
+  gsize size;
+
+  for (; filled < n; filled += size) {
+    size = MIN (filled, n - filled);
+    memcpy (bytes + filled, bytes, size);
   }
 }
 
 void
-canvas_blend_color (Canvas * canvas, const Tile * tile,
-    const guint8 color[4], guint components)
+canvas_blend_color (Canvas * canvas, Tile * tile, const guint8 color[4],
+    guint components)
 {
-  gint p, i, filled;
+  guint solid = tile->solid + (tile->solid >> 7);
+  gint p, i;
 
   for (p = 0; p < canvas->n_planes; p++) {
     const CanvasPlane *plane = &canvas->planes[p];
-    gint n = tile->stride / plane->width * plane->bytes;
-    guint8 *src = scratch_get (&canvas->source, n);
+    gint bytes = plane->bytes, n = tile->stride / plane->width * bytes;
+    guint16 *keep = (guint16 *) scratch_get (&canvas->source,
+        n * (2 * sizeof (guint16) + 1));
+    guint16 *add = keep + n;
+    guint8 *data = (guint8 *) (add + n);
+    Source src = { data, 0, components, keep, add, NULL };
     guint used = 0;
 
-    for (i = 0; i < plane->bytes; i++)
-      if (plane->component[i] >= 0)
+    for (i = 0; i < bytes; i++) {
+      guint part = 0;
+
+      data[i] = 0;
+      if (plane->component[i] >= 0) {
+        data[i] = color[plane->component[i]];
         used |= 1 << plane->component[i];
+        if (components >> plane->component[i] & 1)
+          part = solid;
+      }
+      keep[i] = 256 - part;
+      add[i] = data[i] * part + 128;
+    }
     if (!(used & components))
       continue;
-    for (i = 0; i < plane->bytes; i++)
-      src[i] = plane->component[i] < 0 ? 0 : color[plane->component[i]];
-    for (; i < n; i += filled) {
-      filled = MIN (i, n - i);
-      memcpy (src + i, src, filled);
-    }
-    blend_plane (canvas, plane, tile, src, 0, components);
+    repeat_bytes (data, bytes, n);
+    repeat_bytes (keep, bytes * sizeof (guint16), n * sizeof (guint16));
+    repeat_bytes (add, bytes * sizeof (guint16), n * sizeof (guint16));
+    blend_plane (plane, tile, &src);
   }
 }
 
 void
-canvas_blend_image (Canvas * canvas, const Tile * tile,
-    const CanvasImage * image)
+canvas_blend_image (Canvas * canvas, Tile * tile, const CanvasImage * image)
 {
   gint p;
 
-  for (p = 0; p < canvas->n_planes; p++)
-    blend_plane (canvas, &canvas->planes[p], tile, image->data[p],
-        image->stride[p], CANVAS_ALL);
+  for (p = 0; p < canvas->n_planes; p++) {
+    const CanvasPlane *plane = &canvas->planes[p];
+    gint n = tile->stride / plane->width * plane->bytes, i;
+    guint8 *solid = scratch_get (&canvas->source, n);
+    Source src = { image->data[p], image->stride[p], CANVAS_ALL, NULL, NULL,
+      solid
+    };
+
+    for (i = 0; i < plane->bytes; i++)
+      solid[i] = plane->component[i] < 0 ? 0 : tile->solid;
+    repeat_bytes (solid, plane->bytes, n);
+    blend_plane (plane, tile, &src);
+  }
 }

@@ -18,17 +18,15 @@
 /* Nothing farther out can be told apart from nonsense. */
 #define MAX_COORD 1e9
 
-/* Pixels that are computed together */
-#define BLOCK 16
-
-/* Columns or rows of pixels between the same two cells */
+/* Columns or rows of pixels within the same quad: quad k lies between the cells
+ * k - 1 and k, the first and last one between a cell and itself */
 typedef struct
 {
   gint start, end;              /* in the tile */
-  gint cell0, cell1;
+  gint quad;
 } Run;
 
-/* What pixels of a run or block can be */
+/* What pixels of a quad or block can be */
 enum
 {
   OUT = 1 << 0,
@@ -36,72 +34,13 @@ enum
   EDGE = 1 << 2,
 };
 
-guint8 *
-scratch_get (Scratch * scratch, gsize size)
-{
-  if (size > scratch->size) {
-    /* with room for an object that comes nearer */
-    scratch->size = size + size / 2;
-    g_free (scratch->data);
-    scratch->data = g_malloc (scratch->size + 32);
-  }
-  return (guint8 *) (((guintptr) scratch->data + 31) & ~(guintptr) 31);
-}
-
-void
-scratch_clear (Scratch * scratch)
-{
-  g_free (scratch->data);
-  scratch->data = NULL;
-  scratch->size = 0;
-}
-
 void
 coverage_scratch_clear (CoverageScratch * scratch)
 {
   scratch_clear (&scratch->fractions);
   scratch_clear (&scratch->runs);
-  scratch_clear (&scratch->blocks);
-}
-
-gboolean
-tile_init (Tile * tile, Scratch * scratch, gint frame_width,
-    gint frame_height, gdouble x0, gdouble y0, gdouble x1, gdouble y1)
-{
-  /* written such that a NaN gives FALSE */
-  if (!(x0 < frame_width && y0 < frame_height && x1 > 0 && y1 > 0
-          && x0 < x1 && y0 < y1))
-    return FALSE;
-
-  tile->frame_width = frame_width;
-  tile->frame_height = frame_height;
-  tile->x = (gint) floor (MAX (x0, 0)) & ~1;
-  tile->y = (gint) floor (MAX (y0, 0)) & ~1;
-  tile->width = GST_ROUND_UP_2 ((gint) ceil (MIN (x1, frame_width)) - tile->x);
-  tile->height =
-      GST_ROUND_UP_2 ((gint) ceil (MIN (y1, frame_height)) - tile->y);
-  tile->stride = GST_ROUND_UP_32 (tile->width);
-  tile->data = scratch_get (scratch, (gsize) tile->stride * tile->height);
-  memset (tile->data, 0, (gsize) tile->stride * tile->height);
-  return TRUE;
-}
-
-void
-tile_finish (Tile * tile)
-{
-  gint y;
-
-  if (tile->x + tile->width > tile->frame_width) {
-    guint8 *column = tile->data + tile->width - 1;
-
-    for (y = 0; y < tile->height; y++, column += tile->stride)
-      column[0] = column[-1];
-  }
-  if (tile->y + tile->height > tile->frame_height) {
-    guint8 *row = tile->data + (gsize) tile->stride * (tile->height - 1);
-
-    memcpy (row, row - tile->stride, tile->width);
-  }
+  scratch_clear (&scratch->quads);
+  scratch_clear (&scratch->types);
 }
 
 static gboolean
@@ -199,34 +138,26 @@ mask_map_init (MaskMap * map, const GstInstanceMask * mask)
   return TRUE;
 }
 
-/* Runs of pixels and their position between two cells, for one direction:
- * pixel k of @n has its centre at @first + k + 0.5. */
-static gint
-make_runs (Run * runs, gfloat * fractions, gint n, gint first, gdouble offset,
-    gdouble scale, gint n_cells)
+/* Runs of pixels and their position in a quad, for one direction: pixel k of @n
+ * has its centre at @first + k + 0.5. @quads: as many as there are pixels */
+INLINE gint
+make_runs (Run * runs, gfloat * restrict fractions, gint * restrict quads,
+    gint n, gint first, gdouble offset, gdouble scale, gint n_cells)
 {
   gint k, n_runs = 0;
 
   for (k = 0; k < n; k++) {
     gdouble u = (first + k + 0.5 - offset) / scale - 0.5;
-    gint cell0, cell1;
+    gdouble inside = u <= 0 ? 0 : u >= n_cells - 1 ? n_cells - 1 : u;
+    gint cell = (gint) inside;
 
-    if (u <= 0) {
-      cell0 = cell1 = 0;
-      fractions[k] = 0;
-    } else if (u >= n_cells - 1) {
-      cell0 = cell1 = n_cells - 1;
-      fractions[k] = 0;
-    } else {
-      cell0 = (gint) u;
-      cell1 = cell0 + 1;
-      fractions[k] = u - cell0;
-    }
-    if (n_runs == 0 || runs[n_runs - 1].cell0 != cell0
-        || runs[n_runs - 1].cell1 != cell1) {
+    quads[k] = u <= 0 ? 0 : cell + 1;
+    fractions[k] = inside - cell;
+  }
+  for (k = 0; k < n; k++) {
+    if (k == 0 || quads[k] != quads[k - 1]) {
       runs[n_runs].start = k;
-      runs[n_runs].cell0 = cell0;
-      runs[n_runs++].cell1 = cell1;
+      runs[n_runs++].quad = quads[k];
     }
     runs[n_runs - 1].end = k + 1;
   }
@@ -235,8 +166,9 @@ make_runs (Run * runs, gfloat * fractions, gint n, gint first, gdouble offset,
 
 /* Distance from the outline in pixels, p + q t, where t is the position
  * between two rows of cells: the value above the level divided by the length
- * of the gradient. Four neighbours f and a run of pixels at s between them. */
-MULTIVERSION static void
+ * of the gradient. Four neighbours f and a run of pixels at s between them, @n
+ * of them, a multiple of LANES. */
+INLINE void
 set_ramp (gfloat * restrict p, gfloat * restrict q, const gfloat * s, gint n,
     gfloat f00, gfloat f10, gfloat f01, gfloat f11, gfloat ix, gfloat iy)
 {
@@ -244,6 +176,7 @@ set_ramp (gfloat * restrict p, gfloat * restrict q, const gfloat * s, gint n,
   gfloat gx = (f10 - f00 + f11 - f01) * 0.5f * ix;
   gint i;
 
+  n &= ~(LANES - 1);
   for (i = 0; i < n; i++) {
     gfloat upper = f00 + (f10 - f00) * s[i];
     gfloat dy = f01 + (f11 - f01) * s[i] - upper;
@@ -255,35 +188,57 @@ set_ramp (gfloat * restrict p, gfloat * restrict q, const gfloat * s, gint n,
   }
 }
 
-/* One row of @n pixels, whole blocks. The limits are those of integers, for
- * which there are instructions. */
-MULTIVERSION static void
-fill_ramp (guint8 * restrict dst, const gfloat * restrict p,
-    const gfloat * restrict q, gfloat t, gint n, gint opacity)
+/* @n_rows rows of @n pixels, whole blocks. */
+INLINE void
+fill_ramp (guint8 * dst, gint stride, const gfloat * p, const gfloat * q,
+    const gfloat * t, gint n, gint n_rows, gint opacity)
 {
   gfloat scale = opacity;
-  gint i;
+  gint i, y;
 
-  n &= ~(BLOCK - 1);
-  for (i = 0; i < n; i++) {
-    gint c = (gint) ((p[i] + q[i] * t) * scale + 0.5f);
+  for (y = 0; y < n_rows; y++, dst += stride) {
+    for (i = 0; i < n; i += LANES) {
+      Floats v = (floats_load (p + i) + floats_load (q + i) * t[y]) * scale
+          + 0.5f;
+      Bytes c = ints_to_bytes (floats_to_ints (v, opacity));
 
-    c = MAX (c, 0);
-    dst[i] = MIN (c, opacity);
+      memcpy (dst + i, &c, LANES);
+    }
   }
 }
 
-static gint
-classify (gint f00, gint f10, gint f01, gint f11, gfloat pixels)
+/* What the quads with the corners @a, @b, @c and @d are. @pixels is how much
+ * nearer than a quad away the ramp ends, half a pixel beyond the outline. */
+INLINE void
+classify (guint8 * restrict types, const guint8 * restrict a,
+    const guint8 * restrict b, const guint8 * restrict c,
+    const guint8 * restrict d, gint n, gfloat pixels)
 {
-  gint low = MIN (MIN (f00, f10), MIN (f01, f11));
-  gint high = MAX (MAX (f00, f10), MAX (f01, f11));
-  /* the ramp reaches half a pixel beyond the outline */
-  gfloat reach = 0.5f * (high - low) * pixels;
+  gint i;
 
-  if (low == high)
-    return low < LEVEL ? OUT : IN;
-  return high + reach < LEVEL ? OUT : low - reach > LEVEL ? IN : EDGE;
+  for (i = 0; i < n; i++) {
+    guint8 low = MIN (MIN (a[i], b[i]), MIN (c[i], d[i]));
+    guint8 high = MAX (MAX (a[i], b[i]), MAX (c[i], d[i]));
+    gfloat reach = 0.5f * (high - low) * pixels;
+
+    types[i] = high + reach < LEVEL ? OUT : low - reach > LEVEL ? IN : EDGE;
+  }
+}
+
+/* Finds the kinds of a row's blocks. @starts: the first column of each */
+INLINE void
+find_kinds (guint8 * kinds, gint n_blocks, const Run * columns,
+    const gint * starts, const guint8 * types)
+{
+  gint i, k;
+
+  for (k = 0; k < n_blocks; k++) {
+    guint8 type = 0;
+
+    for (i = starts[k]; columns[i].start < (k + 1) * TILE_BLOCK; i++)
+      type |= types[columns[i].quad];
+    kinds[k] = type == IN ? TILE_SOLID : type == OUT ? TILE_EMPTY : TILE_MIXED;
+  }
 }
 
 /* Part of pixel @k that lies in [a, b] */
@@ -293,14 +248,24 @@ overlap (gint k, gdouble a, gdouble b)
   return MAX (MIN (k + 1, b) - MAX (k, a), 0);
 }
 
+/* Fades the pixels [x0, x1) x [y0, y1). */
 static void
-scale_pixels (guint8 * data, gsize step, gint n, gdouble factor)
+fade (Tile * tile, gint x0, gint y0, gint x1, gint y1, gdouble factor)
 {
   guint f = (guint) (factor * 256 + 0.5);
-  gint i;
+  gint x, y;
 
-  for (i = 0; i < n; i++)
-    data[i * step] = (data[i * step] * f + 128) >> 8;
+  for (y = y0; y < y1; y++) {
+    guint8 *row = tile->data + (gsize) y * tile->stride;
+    guint8 *kinds = tile->kinds + (gsize) y * tile->n_blocks;
+
+    for (x = x0; x < x1; x++) {
+      if (kinds[x / TILE_BLOCK] != TILE_EMPTY) {
+        tile_touch (tile, row, kinds, x / TILE_BLOCK);
+        row[x] = (row[x] * f + 128) >> 8;
+      }
+    }
+  }
 }
 
 /* The pixels that the edge of the grid cuts */
@@ -311,97 +276,97 @@ fade_edges (Tile * tile, const MaskMap * map)
   gdouble y0 = map->offset_y, y1 = y0 + map->scale_y * map->height;
   gdouble left = MIN (x0, x1) - tile->x, right = MAX (x0, x1) - tile->x;
   gdouble top = MIN (y0, y1) - tile->y, bottom = MAX (y0, y1) - tile->y;
-  gint k;
+  gint first = (gint) ceil (CLAMP (left, 0, tile->width));
+  gint last = MAX ((gint) CLAMP (right, 0, tile->width), first), k;
 
-  for (k = 0; k < tile->width; k++) {
-    gdouble part = overlap (k, left, right);
-
-    if (part < 1)
-      scale_pixels (tile->data + k, tile->stride, tile->height, part);
-  }
-  for (k = 0; k < tile->height; k++) {
-    gdouble part = overlap (k, top, bottom);
-
-    if (part < 1)
-      scale_pixels (tile->data + (gsize) k * tile->stride, 1, tile->width,
-          part);
-  }
+  for (k = 0; k < first; k++)
+    fade (tile, k, 0, k + 1, tile->height, overlap (k, left, right));
+  for (k = last; k < tile->width; k++)
+    fade (tile, k, 0, k + 1, tile->height, overlap (k, left, right));
+  first = (gint) ceil (CLAMP (top, 0, tile->height));
+  last = MAX ((gint) CLAMP (bottom, 0, tile->height), first);
+  for (k = 0; k < first; k++)
+    fade (tile, 0, k, tile->width, k + 1, overlap (k, top, bottom));
+  for (k = last; k < tile->height; k++)
+    fade (tile, 0, k, tile->width, k + 1, overlap (k, top, bottom));
 }
 
-void
+MULTIVERSION void
 coverage_fill (Tile * tile, const MaskMap * map, guint8 opacity,
     CoverageScratch * scratch)
 {
   gint width = tile->width, height = tile->height, stride = tile->stride;
-  gint n_blocks = stride / BLOCK, n_columns, n_rows, i, j, k, y;
+  gint n_blocks = (width + TILE_BLOCK - 1) / TILE_BLOCK;
+  gint n_columns, n_rows, first, last, i, j, k, y;
   gfloat *s = (gfloat *) scratch_get (&scratch->fractions,
       (3 * stride + height) * sizeof (gfloat));
   gfloat *p = s + stride, *q = p + stride, *t = q + stride;
   Run *columns = (Run *) scratch_get (&scratch->runs,
-      (width + height) * sizeof (Run));
-  Run *rows = columns + width;
-  guint8 *blocks = scratch_get (&scratch->blocks, n_blocks + width);
-  guint8 *types = blocks + n_blocks;
+      (width + 1 + height) * sizeof (Run));
+  Run *rows = columns + width + 1;
+  gint *quads = (gint *) scratch_get (&scratch->quads,
+      (MAX (width, height) + n_blocks) * sizeof (gint));
+  gint *starts = quads + MAX (width, height);
+  guint8 *types = scratch_get (&scratch->types, map->width + 1);
   gfloat ix = 1 / fabs (map->scale_x), iy = 1 / fabs (map->scale_y);
 
-  n_columns = make_runs (columns, s, width, tile->x, map->offset_x,
+  tile->solid = opacity;
+  n_columns = make_runs (columns, s, quads, width, tile->x, map->offset_x,
       map->scale_x, map->width);
-  n_rows = make_runs (rows, t, height, tile->y, map->offset_y, map->scale_y,
-      map->height);
-  /* the slack stays 0 */
-  for (k = width; k < stride; k++) {
-    p[k] = -1;
-    q[k] = 0;
+  n_rows = make_runs (rows, t, quads, height, tile->y, map->offset_y,
+      map->scale_y, map->height);
+  /* so that nobody looks for more */
+  columns[n_columns].start = G_MAXINT;
+  for (i = 0, k = 0; k < n_blocks; k++) {
+    while (columns[i].end <= k * TILE_BLOCK)
+      i++;
+    starts[k] = i;
   }
+  /* whatever is computed beyond the width, it is of numbers */
+  memset (s + width, 0, (stride - width) * sizeof (gfloat));
+  memset (p, 0, 2 * stride * sizeof (gfloat));
+  first = MIN (columns[0].quad, columns[n_columns - 1].quad);
+  last = MAX (columns[0].quad, columns[n_columns - 1].quad);
 
   for (j = 0; j < n_rows; j++) {
-    const guint8 *upper = map->grid + rows[j].cell0 * map->stride;
-    const guint8 *lower = map->grid + rows[j].cell1 * map->stride;
+    const guint8 *upper = map->grid + MAX (rows[j].quad - 1, 0) * map->stride;
+    const guint8 *lower = map->grid
+        + MIN (rows[j].quad, map->height - 1) * map->stride;
+    gint n = rows[j].end - rows[j].start;
+    guint8 *kinds = tile->kinds + (gsize) rows[j].start * tile->n_blocks;
+    guint8 *data = tile->data + (gsize) rows[j].start * stride;
 
-    memset (blocks, 0, n_blocks);
-    for (i = 0; i < n_columns; i++) {
-      const Run *run = &columns[i];
-
-      types[i] = classify (upper[run->cell0], upper[run->cell1],
-          lower[run->cell0], lower[run->cell1], ix + iy);
-      for (k = run->start / BLOCK; k <= (run->end - 1) / BLOCK; k++)
-        blocks[k] |= types[i];
-    }
-    if (width % BLOCK)
-      blocks[width / BLOCK] |= OUT;
-
-    for (i = 0; i < n_columns; i++) {
-      const Run *run = &columns[i];
-      gint used = 0;
-
-      for (k = run->start / BLOCK; k <= (run->end - 1) / BLOCK; k++)
-        used |= blocks[k];
-      if (used != OUT && used != IN)
-        set_ramp (p + run->start, q + run->start, s + run->start,
-            run->end - run->start, upper[run->cell0], upper[run->cell1],
-            lower[run->cell0], lower[run->cell1], ix, iy);
-    }
+#define CLASSIFY(quad, n, l, r) classify (types + (quad), upper + (l), \
+    upper + (r), lower + (l), lower + (r), n, ix + iy)
+    if (first == 0)
+      CLASSIFY (0, 1, 0, 0);
+    if (last == map->width)
+      CLASSIFY (last, 1, last - 1, last - 1);
+    k = MAX (first, 1);
+    CLASSIFY (k, MIN (last, map->width - 1) - k + 1, k - 1, k);
+#undef CLASSIFY
+    find_kinds (kinds, n_blocks, columns, starts, types);
+    for (y = 1; y < n; y++)
+      copy_kinds (kinds + y * tile->n_blocks, kinds, tile->n_blocks);
 
     for (k = 0; k < n_blocks; k = i) {
-      gint type = blocks[k];
-      gint first = k * BLOCK;
+      for (i = k + 1; i < n_blocks && kinds[i] == kinds[k];)
+        i++;
+      if (kinds[k] != TILE_MIXED)
+        continue;
+      for (y = starts[k]; columns[y].start < i * TILE_BLOCK; y++) {
+        const Run *run = &columns[y];
+        gint left = MAX (run->quad - 1, 0);
+        gint right = MIN (run->quad, map->width - 1);
 
-      /* neighbours of the same kind together */
-      if (type == OUT || type == IN) {
-        for (i = k + 1; i < n_blocks && blocks[i] == type;)
-          i++;
-      } else {
-        for (i = k + 1; i < n_blocks && blocks[i] != OUT && blocks[i] != IN;)
-          i++;
+        /* what is too much is set again by the next one */
+        set_ramp (p + run->start, q + run->start, s + run->start,
+            run->end - run->start + LANES - 1, upper[left], upper[right],
+            lower[left], lower[right], ix, iy);
       }
-      for (y = rows[j].start; y < rows[j].end && type != OUT; y++) {
-        guint8 *dst = tile->data + (gsize) y * stride + first;
-
-        if (type == IN)
-          memset (dst, opacity, (i - k) * BLOCK);
-        else
-          fill_ramp (dst, p + first, q + first, t[y], (i - k) * BLOCK, opacity);
-      }
+      fill_ramp (data + k * TILE_BLOCK, stride, p + k * TILE_BLOCK,
+          q + k * TILE_BLOCK, t + rows[j].start, (i - k) * TILE_BLOCK, n,
+          opacity);
     }
   }
   fade_edges (tile, map);
@@ -409,36 +374,70 @@ coverage_fill (Tile * tile, const MaskMap * map, guint8 opacity,
 
 /* ---- contour ----------------------------------------------------------- */
 
+/* A segment 2 @half_length long; its middle lies (x, y) from the centre of the
+ * tile's pixel (@base, 0), its direction is (ux, uy). Only the pixels
+ * [x0, x1) x [y0, y1) can be near it. */
+typedef struct
+{
+  gdouble y;
+  gfloat x, ux, uy, half_length;
+  gint base;
+  gint x0, y0, x1, y1;
+} Segment;
+
 typedef struct
 {
   Tile *tile;
   gfloat half_width;
   gdouble reach;
+  gint n_segments;
+  Segment segments[64];         /* not yet drawn */
 } Pen;
 
-/* Raises the pixels near a segment 2 @half_length long; its middle lies (x, y)
- * from the centre of the first pixel, its direction is (ux, uy). @n is a
- * multiple of BLOCK. */
+/* Raises the pixels near the segments: for each of them columns of LANES, from
+ * top to bottom, so that little is left to do for a row. */
 MULTIVERSION static void
-stroke_row (guint8 * dst, gint n, gfloat x, gfloat y, gfloat ux, gfloat uy,
-    gfloat half_length, gfloat half_width)
+stroke (Pen * pen)
 {
-  gint i;
+  const Floats steps = { 0, 1, 2, 3, 4, 5, 6, 7 };
+  const Tile tile = *pen->tile;
+  const gfloat limit = pen->half_width + 0.5f;
+  gint k, i, row;
 
-  n &= ~(BLOCK - 1);
-  for (i = 0; i < n; i++) {
-    gfloat px = i - x;
-    /* across, and along beyond the end */
-    gfloat across = px * uy + y * ux;
-    gfloat beyond = fabsf (px * ux - y * uy) - half_length;
-    gint c;
+  for (k = 0; k < pen->n_segments; k++) {
+    const Segment segment = pen->segments[k];
 
-    beyond = (beyond + fabsf (beyond)) * 0.5f;
-    c = (gint) ((half_width + 0.5f - sqrtf (across * across
-                + beyond * beyond)) * 255 + 0.5f);
-    c = MAX (c, dst[i]);
-    dst[i] = MIN (c, 255);
+    for (i = segment.x0; i < segment.x1; i += LANES) {
+      const Floats px = steps + (gfloat) (i - segment.base) - segment.x;
+      const Floats px_across = px * segment.uy, px_along = px * segment.ux;
+      const guint left = (guint) i / TILE_BLOCK;
+      const guint right = (guint) (i + LANES - 1) / TILE_BLOCK;
+      guint8 *data = tile.data + (gsize) segment.y0 * tile.stride;
+      guint8 *kinds = tile.kinds + (gsize) segment.y0 * tile.n_blocks;
+
+      for (row = segment.y0; row < segment.y1; row++) {
+        gfloat y = segment.y - row - 0.5;
+        /* across, and along beyond the end */
+        Floats across = px_across + y * segment.ux;
+        Floats beyond = floats_abs (px_along - y * segment.uy)
+            - segment.half_length;
+        Bytes old, new, more;
+
+        beyond = (beyond + floats_abs (beyond)) * 0.5f;
+        new = ints_to_bytes (floats_to_ints ((limit - floats_sqrt (across
+                        * across + beyond * beyond)) * 255 + 0.5f, 255));
+        tile_touch (&tile, data, kinds, left);
+        tile_touch (&tile, data, kinds, right);
+        memcpy (&old, data + i, LANES);
+        more = new > old;
+        new = (new & more) | (old & ~more);
+        memcpy (data + i, &new, LANES);
+        data += tile.stride;
+        kinds += tile.n_blocks;
+      }
+    }
   }
+  pen->n_segments = 0;
 }
 
 /* Cuts [t0, t1] to where p + t d lies in [low, high]. */
@@ -457,38 +456,51 @@ clip_range (gdouble p, gdouble d, gdouble low, gdouble high, gdouble * t0,
   return *t0 < *t1;
 }
 
+/* Cuts a segment to where it can touch the tile. */
+static gboolean
+clip_segment (const Pen * pen, gdouble * x, gdouble * y, gdouble * dx,
+    gdouble * dy)
+{
+  gdouble t0 = 0, t1 = 1, width = pen->tile->width, height = pen->tile->height;
+
+  if (MIN (*x, *x + *dx) >= 0 && MAX (*x, *x + *dx) <= width
+      && MIN (*y, *y + *dy) >= 0 && MAX (*y, *y + *dy) <= height)
+    return TRUE;
+  if (!clip_range (*x, *dx, -pen->reach, width + pen->reach, &t0, &t1)
+      || !clip_range (*y, *dy, -pen->reach, height + pen->reach, &t0, &t1))
+    return FALSE;
+  *x += t0 * *dx;
+  *y += t0 * *dy;
+  *dx *= t1 - t0;
+  *dy *= t1 - t0;
+  return TRUE;
+}
+
 static void
-stroke_segment (const Pen * pen, gdouble ax, gdouble ay, gdouble bx,
-    gdouble by)
+stroke_segment (Pen * pen, gdouble ax, gdouble ay, gdouble bx, gdouble by)
 {
   Tile *tile = pen->tile;
-  gdouble dx = bx - ax, dy = by - ay, t0 = 0, t1 = 1, length, ux = 1, uy = 0;
-  gint x0, y0, x1, y1, y;
+  gdouble dx = bx - ax, dy = by - ay, length;
+  Segment *segment;
 
   ax -= tile->x;
   ay -= tile->y;
-  if (!clip_range (ax, dx, -pen->reach, tile->width + pen->reach, &t0, &t1)
-      || !clip_range (ay, dy, -pen->reach, tile->height + pen->reach, &t0, &t1))
+  if (!clip_segment (pen, &ax, &ay, &dx, &dy))
     return;
-  ax += t0 * dx;
-  ay += t0 * dy;
-  dx *= t1 - t0;
-  dy *= t1 - t0;
   length = sqrt (dx * dx + dy * dy);
-  if (length > 1e-6) {
-    ux = dx / length;
-    uy = dy / length;
-  }
-  /* whole blocks; what falls into the slack is never looked at */
-  x0 = MAX ((gint) floor (MIN (ax, ax + dx) - pen->reach), 0) & ~(BLOCK - 1);
-  x1 = MIN ((gint) ceil (MAX (ax, ax + dx) + pen->reach), tile->width);
-  x1 = GST_ROUND_UP_16 (x1);
-  y0 = MAX ((gint) floor (MIN (ay, ay + dy) - pen->reach), 0);
-  y1 = MIN ((gint) ceil (MAX (ay, ay + dy) + pen->reach), tile->height);
-  for (y = y0; y < y1 && x0 < x1; y++)
-    stroke_row (tile->data + (gsize) y * tile->stride + x0, x1 - x0,
-        ax + dx / 2 - x0 - 0.5, ay + dy / 2 - y - 0.5, ux, uy, length / 2,
-        pen->half_width);
+  if (pen->n_segments == G_N_ELEMENTS (pen->segments))
+    stroke (pen);
+  segment = &pen->segments[pen->n_segments++];
+  segment->ux = length > 1e-6 ? dx / length : 1;
+  segment->uy = length > 1e-6 ? dy / length : 0;
+  segment->half_length = length / 2;
+  segment->x0 = MAX ((gint) (MIN (ax, ax + dx) - pen->reach), 0);
+  segment->x1 = MIN ((gint) (MAX (ax, ax + dx) + pen->reach) + 1, tile->width);
+  segment->y0 = MAX ((gint) (MIN (ay, ay + dy) - pen->reach), 0);
+  segment->y1 = MIN ((gint) (MAX (ay, ay + dy) + pen->reach) + 1, tile->height);
+  segment->base = segment->x0 & ~(TILE_BLOCK - 1);
+  segment->x = ax + dx / 2 - segment->base - 0.5;
+  segment->y = ay + dy / 2;
 }
 
 /* Position of node @n of the grid extended by its edges */
@@ -507,7 +519,7 @@ typedef struct
 /* Outline in one quad, from (s0, t0) to (s1, t1): a piece of a hyperbola,
  * split into chords that it does not leave visibly. */
 static void
-stroke_quad (const Pen * pen, const Quad * f, gdouble s0, gdouble t0,
+stroke_quad (Pen * pen, const Quad * f, gdouble s0, gdouble t0,
     gdouble s1, gdouble t1, gdouble x, gdouble y, gdouble sx, gdouble sy)
 {
   gdouble ds = s1 - s0, dt = t1 - t0, px = x + s0 * sx, py = y + t0 * sy;
@@ -515,8 +527,10 @@ stroke_quad (const Pen * pen, const Quad * f, gdouble s0, gdouble t0,
   gdouble gs = (f->b + f->d * (t0 + t1) / 2) / sx;
   gdouble gt = (f->c + f->d * (s0 + s1) / 2) / sy;
   gdouble bend = fabs (f->d * ds * dt) / 4 / sqrt (gs * gs + gt * gt + 1e-9);
-  gint i, n = CLAMP ((gint) ceil (sqrt (MIN (bend, 100) / 0.1)), 1, 16);
+  gint i, n;
 
+  for (n = 1; n < 16 && n * n < bend / 0.1;)
+    n++;
   for (i = 1; i <= n; i++) {
     gdouble s = s0 + ds * i / n, t = t0 + dt * i / n, qx, qy, slope;
 
@@ -547,7 +561,7 @@ crossing (gint f0, gint f1)
  * the outline; but not along the edge of the frame, beyond which the object
  * may go on. */
 static void
-stroke_edge (const Pen * pen, const MaskMap * map, gboolean vertical,
+stroke_edge (Pen * pen, const MaskMap * map, gboolean vertical,
     gboolean far_side)
 {
   gint n = vertical ? map->height : map->width, k;
@@ -590,8 +604,13 @@ stroke_edge (const Pen * pen, const MaskMap * map, gboolean vertical,
 void
 coverage_contour (Tile * tile, const MaskMap * map, gdouble width)
 {
-  Pen pen = { tile, width / 2, width / 2 + 1 };
+  Pen pen;
   gint i, j;
+
+  pen.tile = tile;
+  pen.half_width = width / 2;
+  pen.reach = width / 2 + 1;
+  pen.n_segments = 0;
 
   for (j = 0; j <= map->height; j++) {
     const guint8 *upper = map->grid + MAX (j - 1, 0) * map->stride;
@@ -654,6 +673,7 @@ coverage_contour (Tile * tile, const MaskMap * map, gdouble width)
   stroke_edge (&pen, map, FALSE, TRUE);
   stroke_edge (&pen, map, TRUE, FALSE);
   stroke_edge (&pen, map, TRUE, TRUE);
+  stroke (&pen);
 }
 
 void
@@ -666,5 +686,5 @@ coverage_rectangle (Tile * tile, gint x0, gint y0, gint x1, gint y1)
   y0 = MAX (y0 - tile->y, 0);
   y1 = MIN (y1 - tile->y, tile->height);
   for (y = y0; y < y1 && x0 < x1; y++)
-    memset (tile->data + (gsize) y * tile->stride + x0, 255, x1 - x0);
+    tile_set (tile, y, x0, x1);
 }

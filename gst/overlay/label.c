@@ -33,8 +33,8 @@ struct _LabelCache
 static void
 label_free (Label * label)
 {
-  g_free (label->plate);
-  g_free (label->text);
+  g_free (label->plate.data);
+  g_free (label->text.data);
   g_free (label);
 }
 
@@ -157,12 +157,28 @@ rounded_rectangle (cairo_t * cr, gdouble width, gdouble height,
   cairo_close_path (cr);
 }
 
+/* A tile whose coverage Cairo is to draw */
 static cairo_t *
-draw_on (guint8 * data, const Label * label, cairo_surface_t ** surface)
+begin_drawing (Tile * tile, gint width, gint height)
 {
-  *surface = cairo_image_surface_create_for_data (data, CAIRO_FORMAT_A8,
-      label->width, label->height, label->stride);
-  return cairo_create (*surface);
+  gsize size = tile_layout (tile, width, height);
+  cairo_surface_t *surface;
+  cairo_t *cr;
+
+  tile_bind (tile, g_malloc0 (size));
+  surface = cairo_image_surface_create_for_data (tile->data, CAIRO_FORMAT_A8,
+      width, height, tile->stride);
+  cr = cairo_create (surface);
+  cairo_surface_destroy (surface);
+  return cr;
+}
+
+static void
+end_drawing (Tile * tile, cairo_t * cr)
+{
+  cairo_surface_flush (cairo_get_target (cr));
+  cairo_destroy (cr);
+  tile_find_kinds (tile);
 }
 
 static Label *
@@ -171,11 +187,10 @@ label_new (LabelCache * cache, const gchar * text)
   Label *label = g_new0 (Label, 1);
   cairo_font_extents_t font;
   cairo_text_extents_t extents;
-  cairo_surface_t *surface;
   cairo_font_face_t *face = cairo_get_font_face (cache->cr);
   gdouble pad_x = round (cache->size * 0.4), pad_y = round (cache->size * 0.2);
+  gint width, height;
   cairo_t *cr;
-  gsize size;
 
   cairo_font_extents (cache->cr, &font);
   cairo_text_extents (cache->cr, text, &extents);
@@ -185,32 +200,23 @@ label_new (LabelCache * cache, const gchar * text)
     return label;
   }
 
-  label->width = MIN (ceil (extents.x_advance + 2 * pad_x), MAX_LABEL_WIDTH);
-  label->height = ceil (font.ascent + font.descent + 2 * pad_y);
-  label->width = GST_ROUND_UP_2 (label->width);
-  label->height = GST_ROUND_UP_2 (label->height);
-  label->stride = GST_ROUND_UP_32 (label->width);
-  size = (gsize) label->stride * label->height;
-  label->plate = g_malloc0 (size);
-  label->text = g_malloc0 (size);
+  width = MIN (ceil (extents.x_advance + 2 * pad_x), MAX_LABEL_WIDTH);
+  height = ceil (font.ascent + font.descent + 2 * pad_y);
+  width = GST_ROUND_UP_2 (width);
+  height = GST_ROUND_UP_2 (height);
 
-  cr = draw_on (label->plate, label, &surface);
-  rounded_rectangle (cr, label->width, label->height,
-      round (cache->size * 0.2));
+  cr = begin_drawing (&label->plate, width, height);
+  rounded_rectangle (cr, width, height, round (cache->size * 0.2));
   cairo_fill (cr);
-  cairo_destroy (cr);
-  cairo_surface_flush (surface);
-  cairo_surface_destroy (surface);
+  end_drawing (&label->plate, cr);
 
-  cr = draw_on (label->text, label, &surface);
+  cr = begin_drawing (&label->text, width, height);
   cairo_set_font_face (cr, face);
   cairo_set_font_size (cr, cache->size);
-  cairo_move_to (cr, round ((label->width - extents.x_advance) / 2),
-      round ((label->height + font.ascent - font.descent) / 2));
+  cairo_move_to (cr, round ((width - extents.x_advance) / 2),
+      round ((height + font.ascent - font.descent) / 2));
   cairo_show_text (cr, text);
-  cairo_destroy (cr);
-  cairo_surface_flush (surface);
-  cairo_surface_destroy (surface);
+  end_drawing (&label->text, cr);
   return label;
 }
 
@@ -224,5 +230,5 @@ label_cache_get (LabelCache * cache, const gchar * text)
     g_hash_table_insert (cache->labels, g_strdup (text), label);
   }
   label->used = cache->frame;
-  return label->width > 0 ? label : NULL;
+  return label->plate.width > 0 ? label : NULL;
 }

@@ -11,27 +11,12 @@
 #ifndef __GST_MASK_DRAW_PRIVATE_H__
 #define __GST_MASK_DRAW_PRIVATE_H__
 
+#include <string.h>
+
+#include "lanes.h"
 #include "maskdraw.h"
 
 G_BEGIN_DECLS
-
-/* The inner loops are built for several CPUs; not under sanitizers, whose
- * instrumented resolvers would run before they are set up. */
-#if defined (__SANITIZE_ADDRESS__) || defined (__SANITIZE_THREAD__)
-# define MASK_DRAW_SANITIZED 1
-#endif
-#if defined (__x86_64__) && defined (__linux__) && defined (__GNUC__) \
-    && !defined (__clang__) && !defined (MASK_DRAW_SANITIZED)
-/* A level, not a CPU's name: that would match this very model only. */
-# if __GNUC__ >= 12
-#  define MULTIVERSION \
-    __attribute__ ((target_clones ("arch=x86-64-v3", "default")))
-# else
-#  define MULTIVERSION __attribute__ ((target_clones ("avx2", "default")))
-# endif
-#else
-# define MULTIVERSION
-#endif
 
 /* ---- scratch memory --------------------------------------------------- */
 
@@ -45,25 +30,90 @@ typedef struct
 guint8 *scratch_get (Scratch * scratch, gsize size);
 void scratch_clear (Scratch * scratch);
 
-/* ---- coverage (coverage.c) -------------------------------------------- */
+/* ---- tiles (tile.c) ---------------------------------------------------- */
+
+/* Pixels of a row that are of one kind */
+#define TILE_BLOCK 16
+
+enum
+{
+  TILE_EMPTY,
+  TILE_SOLID,
+  TILE_MIXED,
+};
 
 /* Coverage of a part of the frame. @x, @y, @width and @height are even, so
  * that chroma samples lie in it as a whole; at an odd edge of the frame it
- * reaches one pixel beyond, and repeats the last one there. */
+ * reaches one pixel beyond, and repeats the last one there. Only mixed blocks
+ * have coverage of their own in @data; so large objects cost little where they
+ * are all in or all out. */
 typedef struct
 {
   gint x, y, width, height;
   gint frame_width, frame_height;
-  gint stride;                  /* a multiple of 32; slack is 0 */
-  guint8 *data;
+  gint stride;                  /* leaves at least a block beyond @width */
+  gint n_blocks;                /* of a row, those beyond @width included */
+  guint8 *data, *kinds;
+  guint8 solid;                 /* coverage in solid blocks; 255 at first */
 } Tile;
 
-/* A zeroed tile over the pixels [x0, x1) x [y0, y1), or FALSE if none of them
+/* Sets the size and the number of bytes that tile_bind() needs. */
+gsize tile_layout (Tile * tile, gint width, gint height);
+/* Uses @memory for coverage and kinds, both undefined yet. */
+void tile_bind (Tile * tile, guint8 * memory);
+/* An empty tile over the pixels [x0, x1) x [y0, y1), or FALSE if none of them
  * is in the frame. */
 gboolean tile_init (Tile * tile, Scratch * scratch, gint frame_width,
     gint frame_height, gdouble x0, gdouble y0, gdouble x1, gdouble y1);
 /* Repeats the last column and row of an odd frame. */
 void tile_finish (Tile * tile);
+/* Makes the pixels [x0, x1) of a row solid; both lie within the tile. */
+void tile_set (Tile * tile, gint y, gint x0, gint x1);
+/* Finds the kinds of all blocks, whose coverage is in @data. */
+void tile_find_kinds (Tile * tile);
+
+/* Adds what @src covers, which lies in @dst; both are as solid, and their
+ * blocks lie on the same raster. */
+void tile_unite (Tile * dst, const Tile * src);
+void tile_invert (Tile * tile);
+
+/* Makes a block mixed: its coverage is in the data. @row and @kinds are those
+ * of one row of @tile. */
+static inline void
+tile_touch (const Tile * tile, guint8 * row, guint8 * kinds, gint block)
+{
+  if (kinds[block] != TILE_MIXED) {
+    memset (row + block * TILE_BLOCK,
+        kinds[block] == TILE_SOLID ? tile->solid : 0, TILE_BLOCK);
+    kinds[block] = TILE_MIXED;
+  }
+}
+
+/* Both are rows of kinds. */
+static inline void
+copy_kinds (guint8 * dst, const guint8 * src, gint n)
+{
+  gint i;
+
+  for (i = 0; i < n; i += 8)
+    memcpy (dst + i, src + i, 8);
+}
+
+static inline gboolean
+same_kinds (const guint8 * a, const guint8 * b, gint n)
+{
+  guint64 differs = 0, va, vb;
+  gint i;
+
+  for (i = 0; i < n; i += 8) {
+    memcpy (&va, a + i, 8);
+    memcpy (&vb, b + i, 8);
+    differs |= va ^ vb;
+  }
+  return differs == 0;
+}
+
+/* ---- coverage (coverage.c) -------------------------------------------- */
 
 /* A mask whose numbers were checked. */
 typedef struct
@@ -82,13 +132,13 @@ gboolean mask_map_init (MaskMap * map, const GstInstanceMask * mask);
 /* Arrays of as many entries as a tile has columns and rows */
 typedef struct
 {
-  Scratch fractions, runs, blocks;
+  Scratch fractions, runs, quads, types;
 } CoverageScratch;
 
 void coverage_scratch_clear (CoverageScratch * scratch);
 
-/* Fills @tile with @opacity where the mask is inside; the edge is a ramp as
- * wide as one pixel. */
+/* Fills the empty @tile with @opacity where the mask is inside; the edge is a
+ * ramp as wide as one pixel. */
 void coverage_fill (Tile * tile, const MaskMap * map, guint8 opacity,
     CoverageScratch * scratch);
 /* Adds the outline, @width pixels wide. */
@@ -122,7 +172,7 @@ typedef struct
   CanvasPlane planes[GST_VIDEO_MAX_PLANES];
   /* 8-bit RGB -> components */
   gfloat matrix[3][3], offset[3];
-  Scratch coverage, source;
+  Scratch source;
 } Canvas;
 
 /* Binds @canvas to @frame; FALSE if its format is not known. */
@@ -131,8 +181,8 @@ void canvas_clear (Canvas * canvas);
 /* Components of the colour 0xRRGGBB in the frame's own colorimetry; opaque. */
 void canvas_get_color (const Canvas * canvas, guint32 rgb, guint8 color[4]);
 /* Blends one colour; @components: a mask of those to change. */
-void canvas_blend_color (Canvas * canvas, const Tile * tile,
-    const guint8 color[4], guint components);
+void canvas_blend_color (Canvas * canvas, Tile * tile, const guint8 color[4],
+    guint components);
 
 /* Pixels of a tile's rectangle in the layout of the canvas */
 typedef struct
@@ -144,7 +194,7 @@ typedef struct
 /* Groups [first, first + n) that @tile covers in @plane, in one direction. */
 void canvas_plane_get_region (const CanvasPlane * plane, const Tile * tile,
     gint * group, gint * row, gint * n_groups, gint * n_rows);
-void canvas_blend_image (Canvas * canvas, const Tile * tile,
+void canvas_blend_image (Canvas * canvas, Tile * tile,
     const CanvasImage * image);
 
 /* ---- effects (effects.c) ---------------------------------------------- */
@@ -165,8 +215,7 @@ void effect_pixelate (const Canvas * canvas, const Tile * tile, gint block,
 
 typedef struct
 {
-  gint width, height, stride;   /* even */
-  guint8 *plate, *text;         /* coverage */
+  Tile plate, text;             /* of the same size, at no place yet */
   guint64 used;
 } Label;
 

@@ -281,9 +281,7 @@ draw_cutout (GstMaskDraw * draw, const GstInstanceMask * masks, guint n_masks)
   Canvas *canvas = &draw->canvas;
   Tile whole, tile;
   guint8 black[4];
-  gsize k, size;
   guint i;
-  gint x, y;
 
   if (!tile_init (&whole, &draw->whole, canvas->width, canvas->height, 0, 0,
           canvas->width, canvas->height))
@@ -291,21 +289,18 @@ draw_cutout (GstMaskDraw * draw, const GstInstanceMask * masks, guint n_masks)
   for (i = 0; i < n_masks; i++) {
     MaskMap map;
 
-    if (!mask_map_init (&map, &masks[i]) || !begin_tile (draw, &tile, &map, 0))
+    if (!mask_map_init (&map, &masks[i]))
+      continue;
+    /* so that its blocks are blocks of the whole */
+    map.x0 = floor (map.x0 / TILE_BLOCK) * TILE_BLOCK;
+    map.x1 = ceil (map.x1 / TILE_BLOCK) * TILE_BLOCK;
+    if (!begin_tile (draw, &tile, &map, 0))
       continue;
     coverage_fill (&tile, &map, 255, &draw->coverage);
     tile_finish (&tile);
-    for (y = 0; y < tile.height; y++) {
-      const guint8 *src = tile.data + (gsize) y * tile.stride;
-      guint8 *dst = whole.data + (gsize) (tile.y + y) * whole.stride + tile.x;
-
-      for (x = 0; x < tile.width; x++)
-        dst[x] = MAX (dst[x], src[x]);
-    }
+    tile_unite (&whole, &tile);
   }
-  size = (gsize) whole.stride * whole.height;
-  for (k = 0; k < size; k++)
-    whole.data[k] = 255 - whole.data[k];
+  tile_invert (&whole);
   tile_finish (&whole);
   if (canvas->has_alpha) {
     canvas_blend_color (canvas, &whole, transparent, CANVAS_ALPHA);
@@ -394,59 +389,63 @@ is_free (const Rectangle * placed, guint n, const Rectangle * r)
  * in the frame that no other label takes, or the first one if all are taken */
 static Rectangle
 place_label (const GstMaskDraw * draw, const Object * object,
-    const Label * label, const Rectangle * placed, guint n_placed)
+    const Tile * plate, const Rectangle * placed, guint n_placed)
 {
   gint width = draw->canvas.width, height = draw->canvas.height;
-  gint x = CLAMP (object->x0, 0, MAX (width - label->width, 0));
-  gint top = MAX (object->y0, 0), y = top - label->height, i;
+  gint x = CLAMP (object->x0, 0, MAX (width - plate->width, 0));
+  gint top = MAX (object->y0, 0), y = top - plate->height, i;
   Rectangle r, best;
 
   x -= x % draw->canvas.grain;
   best.x0 = x;
-  best.x1 = x + label->width;
+  best.x1 = x + plate->width;
   best.y0 = y < 0 ? top : y;
-  best.y0 = CLAMP (best.y0, 0, MAX (height - label->height, 0));
+  best.y0 = CLAMP (best.y0, 0, MAX (height - plate->height, 0));
   best.y0 -= best.y0 % draw->canvas.grain;
-  best.y1 = best.y0 + label->height;
+  best.y1 = best.y0 + plate->height;
 
   r = best;
   for (i = 0; i < 10; i++) {
     r.y0 = y;
-    r.y1 = y + label->height;
+    r.y1 = y + plate->height;
     if (r.y0 >= 0 && r.y1 <= height && is_free (placed, n_placed, &r))
       return r;
     if (y >= object->y1)
       break;
-    y += label->height;
+    y += plate->height;
     /* inside at least once, and not half out */
-    if (y > top && y + label->height > object->y1)
+    if (y > top && y + plate->height > object->y1)
       y = object->y1;
   }
   return best;
 }
 
 static void
+draw_tile_at (GstMaskDraw * draw, const Tile * part, const Rectangle * where,
+    const guint8 color[4])
+{
+  const Canvas *canvas = &draw->canvas;
+  Tile tile = *part;
+
+  tile.x = where->x0;
+  tile.y = where->y0;
+  /* a label larger than the frame is cut off */
+  tile.width = MIN (tile.width, GST_ROUND_UP_2 (canvas->width) - tile.x);
+  tile.height = MIN (tile.height, GST_ROUND_UP_2 (canvas->height) - tile.y);
+  canvas_blend_color (&draw->canvas, &tile, color, CANVAS_ALL);
+}
+
+static void
 draw_label (GstMaskDraw * draw, const GstMaskDrawOptions * options,
     const Object * object, const Label * label, const Rectangle * where)
 {
-  Canvas *canvas = &draw->canvas;
-  guint32 text_rgb = options->labels_color & 0xffffff;
+  guint32 text_rgb = options->labels_color ? options->labels_color & 0xffffff :
+      palette_get_text_color (object->rgb);
   guint8 color[4];
-  Tile tile = { where->x0, where->y0, 0, 0, canvas->width, canvas->height,
-    label->stride, label->plate
-  };
 
-  /* a label larger than the frame is cut off */
-  tile.width = MIN (label->width,
-      GST_ROUND_UP_2 (canvas->width) - where->x0);
-  tile.height = MIN (label->height,
-      GST_ROUND_UP_2 (canvas->height) - where->y0);
-  canvas_blend_color (canvas, &tile, object->color, CANVAS_ALL);
-  if (options->labels_color == 0)
-    text_rgb = palette_get_text_color (object->rgb);
-  canvas_get_color (canvas, text_rgb, color);
-  tile.data = label->text;
-  canvas_blend_color (canvas, &tile, color, CANVAS_ALL);
+  canvas_get_color (&draw->canvas, text_rgb, color);
+  draw_tile_at (draw, &label->plate, where, object->color);
+  draw_tile_at (draw, &label->text, where, color);
 }
 
 static void
@@ -469,7 +468,7 @@ draw_labels (GstMaskDraw * draw, const GstMaskDrawOptions * options,
     label = label_cache_get (draw->labels, text);
     if (label == NULL)
       continue;
-    placed[n_placed] = place_label (draw, object, label, placed,
+    placed[n_placed] = place_label (draw, object, &label->plate, placed,
         MIN (n_placed, MAX_AVOIDED));
     draw_label (draw, options, object, label, &placed[n_placed]);
     n_placed++;
