@@ -236,6 +236,45 @@ GST_START_TEST (test_clipping)
 
 GST_END_TEST;
 
+/* Work goes by blocks of pixels: frames and objects of all widths around the
+ * sizes of those, the object cut off by the edge or just not */
+GST_START_TEST (test_widths)
+{
+  gint width, k, x, y;
+
+  for (width = 90; width < 150; width++) {
+    for (k = 0; k < 3; k++) {
+      const Ellipse e = { width - 40 + 22 * k, 16, width - 50, 13.3 };
+      g_autofree guint8 *fill = NULL;
+      g_autofree guint8 *contour = NULL;
+      GstVideoInfo info;
+      GstBuffer *buffer;
+
+      gst_video_info_set_format (&info, GST_VIDEO_FORMAT_RGB, width, 33);
+      buffer = make_frame (&info, 0, BACKGROUND);
+      add_ellipse (add_meta (buffer, &info), &e, 3.7, 0, 0, NULL);
+      fill = run (PLAIN "mask-opacity=1", &info, buffer);
+      buffer = make_frame (&info, 0, BACKGROUND);
+      add_ellipse (add_meta (buffer, &info), &e, 3.7, 0, 0, NULL);
+      contour = run (PLAIN "effect=contour contour-width=3", &info, buffer);
+      for (y = 0; y < info.height; y++) {
+        for (x = 0; x < info.width; x++) {
+          gdouble d = ellipse_distance (&e, x + 0.5, y + 0.5);
+
+          if (fabs (d) > 1.2)
+            assert_pixel (fill, &info, x, y, d > 0 ? COLOR : BACKGROUND, 0);
+          if (fabs (d) > 3)
+            assert_pixel (contour, &info, x, y, BACKGROUND, 0);
+          else if (fabs (d) < 0.3)
+            assert_pixel (contour, &info, x, y, COLOR, 0);
+        }
+      }
+    }
+  }
+}
+
+GST_END_TEST;
+
 /* A producer's nonsense costs neither the process nor the other objects. */
 GST_START_TEST (test_bad_masks)
 {
@@ -530,6 +569,7 @@ maskoverlay_pixels_suite (void)
   tcase_add_test (tc, test_colorimetry);
   tcase_add_test (tc, test_opacity);
   tcase_add_test (tc, test_clipping);
+  tcase_add_test (tc, test_widths);
   tcase_add_test (tc, test_bad_masks);
   tcase_add_test (tc, test_effects);
   tcase_add_test (tc, test_contour);
