@@ -1,8 +1,9 @@
 /*
- * Time to draw ten masks in boxes of 384x216 on a 720p frame, in each layer and
- * effect, beside Cairo painting the same masks, made ready as full-size A8
- * surfaces, on BGRx; in turn, one thread, best of N times of the thread's CPU
- * clock, as JSON. Cairo on NV12 would cost the two conversions besides.
+ * Time to render ten masks in boxes of 384x216, and to draw them on a 720p
+ * frame, in each layer and effect, beside Cairo painting the same masks, made
+ * ready as full-size A8 surfaces, on BGRx; in turn, one thread, best of N times
+ * of the thread's CPU clock, as JSON. Cairo on NV12 would cost the two
+ * conversions besides.
  *
  *   bench-overlay [ROUNDS]
  *
@@ -123,6 +124,66 @@ time_case (GstMaskDraw * draw, const Case * c, GstVideoFrame * frame,
   return cpu_ms () - start;
 }
 
+/* What the library makes of a mask besides */
+static void
+render_a8 (const GstInstanceMask * mask, guint8 * pixels)
+{
+  gst_instance_mask_render_a8 (mask, (gint) mask->x0, (gint) mask->y0,
+      BOX_WIDTH, BOX_HEIGHT, 128, pixels, BOX_WIDTH);
+}
+
+static void
+render_probabilities (const GstInstanceMask * mask, guint8 * pixels)
+{
+  gst_instance_mask_render_a8 (mask, (gint) mask->x0, (gint) mask->y0,
+      BOX_WIDTH, BOX_HEIGHT, 0, pixels, BOX_WIDTH);
+}
+
+static void
+render_bits (const GstInstanceMask * mask, guint8 * pixels)
+{
+  gst_instance_mask_render_bits (mask, (gint) mask->x0, (gint) mask->y0,
+      BOX_WIDTH, BOX_HEIGHT, 128, pixels, BOX_WIDTH / 8);
+}
+
+static void
+get_area (const GstInstanceMask * mask, guint8 * pixels)
+{
+  if (gst_instance_mask_get_area (mask, WIDTH, HEIGHT, 128) == 0)
+    abort ();
+}
+
+static void
+make_rle (const GstInstanceMask * mask, guint8 * pixels)
+{
+  gsize n;
+
+  g_free (gst_instance_mask_to_rle (mask, WIDTH, HEIGHT, 128, &n));
+}
+
+static const struct
+{
+  const gchar *name;
+  void (*render) (const GstInstanceMask * mask, guint8 * pixels);
+} renderers[] = {
+  {"a8", render_a8},
+  {"probabilities", render_probabilities},
+  {"bits", render_bits},
+  {"area", get_area},
+  {"rle", make_rle},
+};
+
+static gdouble
+time_renderer (guint index, const GstInstanceMask * masks, guint8 * pixels)
+{
+  gdouble start = cpu_ms ();
+  guint i;
+
+  for (i = 0; i < N_MASKS; i++)
+    renderers[index].render (&masks[i], pixels);
+  return cpu_ms () - start;
+}
+
 /* The masks as Cairo needs them, drawn by ourselves on grey */
 static cairo_surface_t *
 make_surface (const GstInstanceMask * mask)
@@ -185,6 +246,8 @@ main (int argc, char **argv)
   GstInstanceMask masks[N_MASKS];
   cairo_surface_t *surfaces[N_MASKS], *target;
   gdouble best[G_N_ELEMENTS (cases)], best_cairo = G_MAXDOUBLE;
+  gdouble best_render[G_N_ELEMENTS (renderers)];
+  g_autofree guint8 *pixels = g_malloc (BOX_WIDTH * BOX_HEIGHT);
   GstMaskDraw *draws[G_N_ELEMENTS (cases)];
   GstVideoFrame frames[G_N_ELEMENTS (cases)];
   GstBuffer *buffers[G_N_ELEMENTS (cases)];
@@ -204,7 +267,12 @@ main (int argc, char **argv)
     map_frame (&frames[i], cases[i].format, &buffers[i]);
   }
 
+  for (i = 0; i < G_N_ELEMENTS (renderers); i++)
+    best_render[i] = G_MAXDOUBLE;
+
   for (n = 0; n < rounds; n++) {
+    for (i = 0; i < G_N_ELEMENTS (renderers); i++)
+      best_render[i] = MIN (best_render[i], time_renderer (i, masks, pixels));
     for (i = 0; i < G_N_ELEMENTS (cases); i++)
       best[i] = MIN (best[i], time_case (draws[i], &cases[i], &frames[i],
               masks));
@@ -213,6 +281,9 @@ main (int argc, char **argv)
 
   g_print ("{\"bench\": \"overlay\", \"frame\": \"1280x720\", \"masks\": %d, "
       "\"box\": \"384x216\", \"rounds\": %d, \"cases\": [\n", N_MASKS, rounds);
+  for (i = 0; i < G_N_ELEMENTS (renderers); i++)
+    g_print ("  {\"render\": \"%s\", \"ms_min\": %.4f},\n",
+        renderers[i].name, best_render[i]);
   for (i = 0; i < G_N_ELEMENTS (cases); i++)
     g_print ("  {\"layers\": \"%s\", \"format\": \"%s\", \"ms_min\": %.4f},\n",
         cases[i].name, gst_video_format_to_string (cases[i].format), best[i]);
