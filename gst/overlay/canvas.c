@@ -411,8 +411,7 @@ blend_plane (const CanvasPlane * plane, const Tile * tile, const Source * src)
     part.n_rows = bottom - top;
     part.n_more = n_rows - bottom;
     for (k = 0; k < n_blocks; k = end) {
-      for (end = k + 1; end < n_blocks && kinds[end] == kinds[k];)
-        end++;
+      end = MIN (next_kind (kinds, k, n_blocks), n_blocks);
       if (kinds[k] == TILE_EMPTY)
         continue;
       part.n = MIN (end * size, n_groups * plane->bytes) - k * size;

@@ -350,8 +350,7 @@ coverage_fill (Tile * tile, const MaskMap * map, guint8 opacity,
       copy_kinds (kinds + y * tile->n_blocks, kinds, tile->n_blocks);
 
     for (k = 0; k < n_blocks; k = i) {
-      for (i = k + 1; i < n_blocks && kinds[i] == kinds[k];)
-        i++;
+      i = MIN (next_kind (kinds, k, n_blocks), n_blocks);
       if (kinds[k] != TILE_MIXED)
         continue;
       for (y = starts[k]; columns[y].start < i * TILE_BLOCK; y++) {

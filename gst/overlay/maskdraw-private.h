@@ -99,6 +99,22 @@ copy_kinds (guint8 * dst, const guint8 * src, gint n)
     memcpy (dst + i, src + i, 8);
 }
 
+/* The first block from @block on that is of another kind, or at least @n */
+static inline gint
+next_kind (const guint8 * kinds, gint block, gint n)
+{
+  const guint64 same = kinds[block] * G_GUINT64_CONSTANT (0x0101010101010101);
+  guint64 differs;
+
+  for (; block < n; block += 8) {
+    memcpy (&differs, kinds + block, 8);
+    differs = GUINT64_FROM_LE (differs ^ same);
+    if (differs)
+      return block + __builtin_ctzll (differs) / 8;
+  }
+  return block;
+}
+
 static inline gboolean
 same_kinds (const guint8 * a, const guint8 * b, gint n)
 {

@@ -40,7 +40,8 @@ tile_layout (Tile * tile, gint width, gint height)
   /* an odd number of cache lines, so that a column has room in the cache */
   tile->stride = tile->n_blocks * TILE_BLOCK + 64;
   tile->solid = 255;
-  return (gsize) (tile->stride + tile->n_blocks) * height;
+  /* next_kind() looks at 8 kinds at once */
+  return (gsize) (tile->stride + tile->n_blocks) * height + 8;
 }
 
 void
@@ -69,7 +70,7 @@ tile_init (Tile * tile, Scratch * scratch, gint frame_width,
       GST_ROUND_UP_2 ((gint) ceil (MIN (x1, frame_width)) - tile->x),
       GST_ROUND_UP_2 ((gint) ceil (MIN (y1, frame_height)) - tile->y));
   tile_bind (tile, scratch_get (scratch, size));
-  memset (tile->kinds, TILE_EMPTY, (gsize) tile->n_blocks * tile->height);
+  memset (tile->kinds, TILE_EMPTY, (gsize) tile->n_blocks * tile->height + 8);
   return TRUE;
 }
 
