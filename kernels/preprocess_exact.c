@@ -4,10 +4,11 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "cpu/winograd.h"      /* CI_IS_X86_64_V3 */
 #include "preprocess_priv.h"
 
 #include <math.h>
+
+#include "simd.h"
 
 /* ---- tables ----------------------------------------------------------- */
 

@@ -41,6 +41,19 @@ typedef gint32 CiV8i __attribute__ ((vector_size (32), aligned (32)));
 # define CI_MULTIVERSION
 #endif
 
+/* Whether the CPU has what the compiler may use at a level of the psABI; for
+ * sources that are built once per level. */
+#if defined (__x86_64__)
+# define CI_IS_X86_64_V3() (__builtin_cpu_supports ("avx2") \
+    && __builtin_cpu_supports ("fma") && __builtin_cpu_supports ("bmi2"))
+# define CI_IS_X86_64_V4() (CI_IS_X86_64_V3 () \
+    && __builtin_cpu_supports ("avx512f") \
+    && __builtin_cpu_supports ("avx512bw") \
+    && __builtin_cpu_supports ("avx512cd") \
+    && __builtin_cpu_supports ("avx512dq") \
+    && __builtin_cpu_supports ("avx512vl"))
+#endif
+
 CI_INLINE CiV8
 ci_v8_set1 (gfloat x)
 {

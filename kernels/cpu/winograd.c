@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "winograd.h"
 
+#include "../simd.h"
+
 #define TILE CI_WINOGRAD_TILE
 #define POINTS CI_WINOGRAD_POINTS
 /* Small weights stay in the caches while blocks that fit there, too, pass by.

@@ -83,19 +83,10 @@ typedef struct
 } CiWinogradFuncs;
 
 extern const CiWinogradFuncs ci_winograd_funcs;
-/* The psABI's levels: what the compiler may use then. */
 #ifdef CI_HAVE_X86_64_V3
-# define CI_IS_X86_64_V3() (__builtin_cpu_supports ("avx2") \
-    && __builtin_cpu_supports ("fma") && __builtin_cpu_supports ("bmi2"))
 extern const CiWinogradFuncs ci_winograd_funcs_x86_64_v3;
 #endif
 #ifdef CI_HAVE_X86_64_V4
-# define CI_IS_X86_64_V4() (CI_IS_X86_64_V3 () \
-    && __builtin_cpu_supports ("avx512f") \
-    && __builtin_cpu_supports ("avx512bw") \
-    && __builtin_cpu_supports ("avx512cd") \
-    && __builtin_cpu_supports ("avx512dq") \
-    && __builtin_cpu_supports ("avx512vl"))
 extern const CiWinogradFuncs ci_winograd_funcs_x86_64_v4;
 #endif
 

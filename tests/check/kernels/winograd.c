@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "kernels/cpu/winograd.h"
+#include "kernels/simd.h"
 
 #define MAX_MAPS 3
 #define MAX_LAYERS 2
@@ -233,8 +234,8 @@ direct (const Case * c, gint layer, gint map, gint o, gint y, gint x,
 }
 
 /* Every result of every level; @of_scale: the tolerance is one of the sum of
- * the products' sizes, for inputs that cancel out. Lanes behind the last channel
- * must stay 0. */
+ * the products' sizes, for inputs that cancel out. Lanes behind the last
+ * channel must stay 0. */
 static void
 check_case (const Case * c, gboolean of_scale)
 {
