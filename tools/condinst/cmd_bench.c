@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "coco_json.h"
@@ -11,6 +15,7 @@
 #define SGEMM_SIZE 1536
 #define MAX_SIDE 16384
 #define DEFAULT_ROUNDS 20
+#define MAX_BUSY 1024
 
 enum
 {
@@ -38,6 +43,8 @@ typedef struct
 
   guint n_rounds;
   gdouble *ms[N_STAGES];        /* per round */
+  gint n_busy;                  /* threads of another process beside us */
+  gdouble load_average;         /* of one minute, before we started */
   gdouble sgemm_gflops;
 } Bench;
 
@@ -83,6 +90,42 @@ map_frame (Bench * bench, gint width, gint height, CiImageFormat * format,
     FALSE
   };
   return TRUE;
+}
+
+/* ---- other work on the machine ------------------------------------------ */
+
+static gpointer
+spin (gpointer data)
+{
+  for (volatile guint i = 0;; i++);
+  return NULL;
+}
+
+/* A process whose @n_threads threads do nothing but take time; it dies with
+ * ours. To be called while ours has one thread. 0 is none, -1 a failure. */
+static pid_t
+start_busy (gint n_threads)
+{
+  pid_t parent = getpid (), pid = n_threads > 0 ? fork () : 0;
+
+  if (n_threads == 0 || pid != 0)
+    return pid;
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid () != parent)     /* which died before it was asked for */
+    _exit (0);
+  while (--n_threads > 0)
+    g_thread_unref (g_thread_new ("busy", spin, NULL));
+  spin (NULL);
+  _exit (0);
+}
+
+static void
+stop_busy (pid_t pid)
+{
+  if (pid > 0) {
+    kill (pid, SIGKILL);
+    waitpid (pid, NULL, 0);
+  }
 }
 
 /* ---- measuring --------------------------------------------------------- */
@@ -204,7 +247,7 @@ static void
 print_results (Bench * bench, gboolean as_json)
 {
   g_autofree gchar *cpu = cpu_name ();
-  gdouble median[N_STAGES], load[3] = { 0, }, network_min, sum = 0;
+  gdouble median[N_STAGES], network_min, sum = 0;
   gdouble gflop = ci_session_get_gflop (bench->session), effective;
   gint width = GST_VIDEO_FRAME_WIDTH (&bench->frame);
   gint height = GST_VIDEO_FRAME_HEIGHT (&bench->frame);
@@ -218,8 +261,6 @@ print_results (Bench * bench, gboolean as_json)
   network_min = bench->ms[NETWORK][0];
   effective = gflop / network_min * 1e3;
   ci_session_get_input_size (bench->session, &rw, &rh, &pw, &ph);
-  if (getloadavg (load, 3) < 1)
-    load[0] = -1;
   if (threads == 0)
     threads = g_get_num_processors ();
 
@@ -234,6 +275,8 @@ print_results (Bench * bench, gboolean as_json)
     add_size (builder, "frame", width, height);
     json_builder_set_member_name (builder, "threads");
     json_builder_add_int_value (builder, threads);
+    json_builder_set_member_name (builder, "busy");
+    json_builder_add_int_value (builder, bench->n_busy);
     json_builder_set_member_name (builder, "iterations");
     json_builder_add_int_value (builder, bench->n_rounds);
     add_number (builder, "network_ms_min", network_min);
@@ -259,7 +302,7 @@ print_results (Bench * bench, gboolean as_json)
     json_builder_add_string_value (builder, cpu);
     json_builder_set_member_name (builder, "cores");
     json_builder_add_int_value (builder, g_get_num_processors ());
-    add_number (builder, "load_average", load[0]);
+    add_number (builder, "load_average", bench->load_average);
     json_builder_end_object (builder);
     json_builder_end_object (builder);
     root = json_builder_get_root (builder);
@@ -270,8 +313,12 @@ print_results (Bench * bench, gboolean as_json)
   g_print ("%s, input %dx%d, frame %dx%d NV12, %d thread%s\n",
       ci_model_get_name (bench->model), pw, ph, width, height, threads,
       threads == 1 ? "" : "s");
-  g_print ("%s, %u cores, load average %.2f\n\n", cpu,
-      g_get_num_processors (), load[0]);
+  g_print ("%s, %u cores, load average %.2f at the start", cpu,
+      g_get_num_processors (), bench->load_average);
+  if (bench->n_busy > 0)
+    g_print (", then %d busy thread%s beside", bench->n_busy,
+        bench->n_busy == 1 ? "" : "s");
+  g_print ("\n\n");
   g_print ("network    %8.2f ms at best, %.2f ms median of %u\n",
       network_min, median[NETWORK], bench->n_rounds);
   g_print ("           %8.2f GFLOP, %.1f GFLOP/s, %.0f %% of sgemm "
@@ -310,13 +357,20 @@ choose_frame (const gchar * text, const CiSessionOptions * options,
 
 static gint
 bench_model (const gchar * spec, const CiSessionOptions * options,
-    gint width, gint height, gint n_instances, guint n_rounds,
+    gint width, gint height, gint n_instances, guint n_rounds, gint n_busy,
     gboolean as_json)
 {
   g_autoptr (GError) error = NULL;
-  Bench bench = {.n_rounds = n_rounds };
+  Bench bench = {.n_rounds = n_rounds,.n_busy = n_busy };
   CiImageFormat format;
   gint status = CI_EXIT_FAILED, s;
+  pid_t busy;
+
+  if (getloadavg (&bench.load_average, 1) < 1)
+    bench.load_average = -1;
+  busy = start_busy (n_busy);
+  if (busy < 0)
+    return ci_cli_fail (status, "cannot start the busy process");
 
   gst_init (NULL, NULL);
   bench.draw = gst_mask_draw_new ();
@@ -340,6 +394,7 @@ bench_model (const gchar * spec, const CiSessionOptions * options,
   if (error)
     ci_cli_fail (status, "%s", error->message);
 
+  stop_busy (busy);
   g_clear_pointer (&bench.session, ci_session_free);
   g_clear_pointer (&bench.model, ci_model_unref);
   gst_mask_draw_free (bench.draw);
@@ -353,7 +408,7 @@ ci_cmd_bench (gint argc, gchar ** argv)
 {
   CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
   g_autofree gchar *size = NULL, *frame = NULL;
-  gint width, height, n_rounds = DEFAULT_ROUNDS, n_instances = 10;
+  gint width, height, n_rounds = DEFAULT_ROUNDS, n_instances = 10, n_busy = 0;
   gboolean as_json = FALSE;
   const GOptionEntry entries[] = {
     {"size", 0, 0, G_OPTION_ARG_STRING, &size,
@@ -367,6 +422,8 @@ ci_cmd_bench (gint argc, gchar ** argv)
         "Frames to measure (default: 20)", "N"},
     {"instances", 0, 0, G_OPTION_ARG_INT, &n_instances,
         "Objects to find and draw in each (default: 10)", "N"},
+    {"busy", 0, 0, G_OPTION_ARG_INT, &n_busy,
+        "Threads of another process that keep cores busy (default: 0)", "N"},
     {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print JSON", NULL},
     {NULL}
   };
@@ -380,9 +437,10 @@ ci_cmd_bench (gint argc, gchar ** argv)
       || !ci_cli_session_options (size, &options)
       || !choose_frame (frame, &options, &width, &height))
     return CI_EXIT_USAGE;
-  if (n_rounds < 1 || n_rounds > 1000000 || n_instances < 0)
-    return ci_cli_fail (CI_EXIT_USAGE,
-        "--iterations must be 1 to 1000000, --instances not negative");
+  if (n_rounds < 1 || n_rounds > 1000000 || n_instances < 0
+      || n_busy < 0 || n_busy > MAX_BUSY)
+    return ci_cli_fail (CI_EXIT_USAGE, "--iterations must be 1 to 1000000, "
+        "--instances not negative, --busy 0 to %d", MAX_BUSY);
   return bench_model (argv[1], &options, width, height, n_instances, n_rounds,
-      as_json);
+      n_busy, as_json);
 }

@@ -170,6 +170,7 @@ GST_START_TEST (test_wrong_usage)
     {"bench " MODEL " --size 0x0", "no size"},
     {"bench " MODEL " --size 99999x99999", "too large"},
     {"bench " MODEL " --iterations 0", "--iterations"},
+    {"bench " MODEL " --busy -1", "--busy"},
   };
   guint i;
 
@@ -328,7 +329,7 @@ GST_START_TEST (test_bench)
   JsonObject *object, *stage;
   guint i;
 
-  assert_condinst ("bench " MODEL " --size 64x64 -t 1 -n 2 --json", 0);
+  assert_condinst ("bench " MODEL " --size 64x64 -t 1 -n 2 --busy 1 --json", 0);
   root = parse (out);
   object = json_node_get_object (root);
   for (i = 0; i < G_N_ELEMENTS (names); i++)
@@ -341,6 +342,7 @@ GST_START_TEST (test_bench)
   fail_unless_equals_int (json_array_get_int_element
       (json_object_get_array_member (object, "input"), 0), 64);
   fail_unless_equals_int (json_object_get_int_member (object, "threads"), 1);
+  fail_unless_equals_int (json_object_get_int_member (object, "busy"), 1);
   stage = json_object_get_object_member (object, "stages");
   for (i = 0; i < G_N_ELEMENTS (stages); i++)
     fail_unless (json_object_get_double_member (stage, stages[i]) >= 0);
