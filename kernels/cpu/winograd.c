@@ -5,12 +5,13 @@
 
 #define TILE CI_WINOGRAD_TILE
 #define POINTS CI_WINOGRAD_POINTS
-/* Small weights stay in the caches while blocks that fit there, too, pass by.
- * Large ones come from memory, so they should come once; V and M of the larger
- * blocks then take their turns in the last level cache. */
+/* In floats. A U of this size stays in the second cache, or nearly, while blocks
+ * of tiles that fit there, too, pass by. A larger one comes from memory; then V
+ * and M are what stays: V in the last cache, read anew for each panel, M of one
+ * panel in the second one. */
 #define SMALL_WEIGHTS (1024 * 1024)
 #define SMALL_BLOCK (192 * 1024)
-#define LARGE_BLOCK (2 * 1024 * 1024)
+#define SHARED_V (3 * 1024 * 1024)
 /* Rows of V and M that lie a multiple of 4096 bytes apart would share few
  * lines of the first cache. */
 #define SKEW 16
@@ -65,24 +66,35 @@ run_winograd (CiPlan * plan, CiStep * step, GError ** error)
 {
   CiWinograd *w = step->state;
 
-  atomic_store (&w->next_block, 0);
-  ci_pool_run (plan->pool, w->run, w,
-      MIN (ci_pool_get_n_threads (plan->pool), w->n_blocks));
+  for (w->first_tile = 0; w->first_tile < w->n_tiles;
+      w->first_tile += w->by_panel ? w->block_tiles : w->n_tiles) {
+    if (w->by_panel)
+      ci_pool_run (plan->pool, w->funcs->gather, w, w->in / CI_BLOCK);
+    atomic_store (&w->next_part, 0);
+    ci_pool_run (plan->pool, w->funcs->run, w,
+        MIN (ci_pool_get_n_threads (plan->pool), w->n_parts));
+  }
   return TRUE;
 }
 
 /* ---- choosing ---------------------------------------------------------- */
 
 static gint
-count_tiles (const CiMap * map)
+divide_up (gint n, gint unit)
 {
-  return (map->h + TILE - 1) / TILE * ((map->w + TILE - 1) / TILE);
+  return (n + unit - 1) / unit;
 }
 
 static gint
-padded_channels (gint channels, gint unit)
+round_up (gint n, gint unit)
 {
-  return (channels + unit - 1) / unit * unit;
+  return divide_up (n, unit) * unit;
+}
+
+static gint
+count_tiles (const CiMap * map)
+{
+  return divide_up (map->h, TILE) * divide_up (map->w, TILE);
 }
 
 /* A model of both ways' time, in products of which oneDNN does 46e9 a second on
@@ -114,8 +126,8 @@ ci_cpu_winograd_pays (CiPlan * plan, CiValue lead)
     pixels += dst->h * dst->w;
     tiles += count_tiles (dst);
   }
-  direct = pixels * 9 * in * padded_channels (out, CI_BLOCK);
-  winograd = tiles * (POINTS * in * padded_channels (out, get_funcs ()->panel)
+  direct = pixels * 9 * in * round_up (out, CI_BLOCK);
+  winograd = tiles * (POINTS * in * round_up (out, get_funcs ()->panel)
       + TRANSFORM_COST * (in + out))
       + POINTS * weights * WEIGHT_COST * MAX (1, n_threads / MEMORY_THREADS);
   return winograd < WORTH * direct;
@@ -140,15 +152,44 @@ ci_cpu_winograd_join (CiPlan * plan, CiValue a, CiValue b)
 
 /* ---- preparing --------------------------------------------------------- */
 
-/* Everything but memory and results. */
+/* How the threads share the work. */
 static void
+divide (CiWinograd * w, gint n_threads, gint max_out)
+{
+  gint block, columns = max_out;
+
+  w->by_panel = (gint64) POINTS * w->in * max_out > SMALL_WEIGHTS;
+  block = w->by_panel ? SHARED_V / (POINTS * w->in)
+      : SMALL_BLOCK / (POINTS * (w->in + max_out));
+  w->n_parts = divide_up (w->n_tiles, MAX (block, 1));
+  /* keep all threads busy to the end */
+  if (!w->by_panel)
+    w->n_parts = round_up (w->n_parts, n_threads);
+  w->block_tiles = divide_up (w->n_tiles, w->n_parts);
+  w->n_parts = divide_up (w->n_tiles, w->block_tiles);
+  if (w->by_panel) {
+    columns = w->funcs->panel;
+    w->n_parts = 0;
+    for (gint i = 0; i < w->n_layers; i++)
+      w->n_parts += w->layers[i].padded_out / columns;
+  }
+  w->pitch = w->block_tiles | 1;
+  w->v_pitch = (gsize) w->pitch * w->in + SKEW;
+  w->m_pitch = (gsize) w->pitch * columns + SKEW;
+  w->v_floats = w->by_panel ? 0 : POINTS * w->v_pitch;
+  w->m_floats = POINTS * w->m_pitch;
+}
+
+/* Everything but memory and results; returns the floats of V of all threads. */
+static gsize
 describe (CiPlan * plan, CiValue lead, CiWinograd * w)
 {
   const CiNode *node = ci_graph_node (plan->graph, lead);
-  gint n_threads = ci_pool_get_n_threads (plan->pool), max_out = 0, block;
+  gint n_threads = ci_pool_get_n_threads (plan->pool), max_out = 0;
   CiValue value = lead;
 
-  w->in = padded_channels (ci_plan_map (plan, node->srcs[0])->c, CI_BLOCK);
+  w->funcs = get_funcs ();
+  w->in = round_up (ci_plan_map (plan, node->srcs[0])->c, CI_BLOCK);
   w->n_layers = plan->layers[lead];
   w->n_maps = plan->group[lead] / w->n_layers;
   w->maps = g_new0 (CiWinogradMap, w->n_maps);
@@ -160,27 +201,17 @@ describe (CiPlan * plan, CiValue lead, CiWinograd * w)
     node = ci_graph_node (plan->graph, value);
     if (i < w->n_maps) {
       w->maps[i] = (CiWinogradMap) {
-      NULL, dst->h, dst->w, (dst->w + TILE - 1) / TILE, w->n_tiles};
+      NULL, dst->h, dst->w, divide_up (dst->w, TILE), w->n_tiles};
       w->n_tiles += count_tiles (dst);
     }
-    layer->out = padded_channels (node->channels, CI_BLOCK);
-    layer->padded_out = padded_channels (node->channels, get_funcs ()->panel);
+    layer->out = round_up (node->channels, CI_BLOCK);
+    layer->padded_out = round_up (node->channels, w->funcs->panel);
     layer->activation = node->activation;
     max_out = MAX (max_out, layer->padded_out);
     value = ci_plan_next (plan, value);
   }
-  /* as many blocks as keep all threads busy to the end */
-  block = (gint64) POINTS * w->in * max_out <= SMALL_WEIGHTS ? SMALL_BLOCK
-      : LARGE_BLOCK;
-  w->block_tiles = MAX (block / (POINTS * (w->in + max_out)), 1);
-  w->n_blocks = (w->n_tiles + w->block_tiles - 1) / w->block_tiles;
-  w->n_blocks = (w->n_blocks + n_threads - 1) / n_threads * n_threads;
-  w->block_tiles = (w->n_tiles + w->n_blocks - 1) / w->n_blocks;
-  w->n_blocks = (w->n_tiles + w->block_tiles - 1) / w->block_tiles;
-  w->pitch = w->block_tiles | 1;
-  w->v_pitch = (gsize) w->pitch * w->in + SKEW;
-  w->m_pitch = (gsize) w->pitch * max_out + SKEW;
-  w->scratch_floats = POINTS * (w->v_pitch + w->m_pitch);
+  divide (w, n_threads, max_out);
+  return POINTS * w->v_pitch * (w->by_panel ? 1 : n_threads);
 }
 
 static void
@@ -206,10 +237,10 @@ gsize
 ci_cpu_winograd_scratch (CiPlan * plan, CiValue lead)
 {
   CiWinograd w = { 0 };
+  gsize floats = describe (plan, lead, &w);
 
-  describe (plan, lead, &w);
   clear (&w);
-  return w.scratch_floats * ci_pool_get_n_threads (plan->pool)
+  return (floats + w.m_floats * ci_pool_get_n_threads (plan->pool))
       * sizeof (gfloat);
 }
 
@@ -223,9 +254,8 @@ ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step, GError ** error)
   step->state = w;
   step->free_state = winograd_free;
   step->run = run_winograd;
-  describe (plan, step->value, w);
-  w->run = get_funcs ()->run;
-  w->scratch = plan->buffers[step->value].scratch;
+  w->v = plan->buffers[step->value].scratch;
+  w->m = w->v + describe (plan, step->value, w);
   for (gint i = 0; ok && i < w->n_layers * w->n_maps; i++) {
     const CiNode *node = ci_graph_node (plan->graph, value);
     CiWinogradLayer *layer = &w->layers[i / w->n_maps];

@@ -9,6 +9,8 @@
  *   M[36][out / 8][tile][8] = V[36] x U[36], with U = G g G' of the weights,
  *   A' M A of each tile + bias (+ residual), activation, into the map.
  * Layers that read the same maps (the first ones of FCOS' two towers) share V.
+ * The threads share out blocks of tiles. Where U is large, they make one V
+ * together instead and share out the panels of U, so that it is read once.
  *
  * winograd_run.c has the loops and is built once per level of CPU, winograd.c
  * prepares steps and chooses.
@@ -26,6 +28,15 @@ G_BEGIN_DECLS
 
 #define CI_WINOGRAD_TILE 4      /* results a side */
 #define CI_WINOGRAD_POINTS 36
+
+/* The loops for one level of CPU. Tasks for ci_pool_run(): @pack makes one
+ * panel of U of a CiWinogradPacking, @gather the V of one block of channels of
+ * a CiWinograd by panel; @run takes parts as long as there are any. */
+typedef struct
+{
+  gint panel;                   /* output channels of a panel of U */
+  CiPoolFunc pack, gather, run;
+} CiWinogradFuncs;
 
 /* A source. */
 typedef struct
@@ -53,17 +64,20 @@ typedef struct
 
 typedef struct
 {
+  const CiWinogradFuncs *funcs;
   gint n_maps, n_layers;
   CiWinogradMap *maps;
   CiWinogradLayer *layers;
   gint in;                      /* channels, whole blocks */
-  CiPoolFunc run;
-  gint n_tiles, block_tiles, n_blocks;
+  gboolean by_panel;
+  gint n_tiles, block_tiles;
+  gint first_tile;              /* by panel: of the current block */
+  gint n_parts;                 /* blocks, or panels of all layers */
   gint pitch;                   /* tiles from a block of channels to the next */
   gsize v_pitch, m_pitch;       /* floats from one of the 36 to the next */
-  gfloat *scratch;
-  gsize scratch_floats;         /* of a thread */
-  atomic_int next_block;
+  gfloat *v, *m;
+  gsize v_floats, m_floats;     /* of a thread; v: 0 if they share it */
+  atomic_int next_part;
 } CiWinograd;
 
 typedef struct
@@ -72,15 +86,6 @@ typedef struct
   gint in, real_in, real_out;
   gfloat *u;                    /* zeroed */
 } CiWinogradPacking;
-
-/* The loops for one level of CPU. Tasks for ci_pool_run(): @pack makes one
- * panel of U of a CiWinogradPacking, @run takes blocks of a CiWinograd as long
- * as there are any. */
-typedef struct
-{
-  gint panel;                   /* output channels of a panel of U */
-  CiPoolFunc pack, run;
-} CiWinogradFuncs;
 
 extern const CiWinogradFuncs ci_winograd_funcs;
 #ifdef CI_HAVE_X86_64_V3

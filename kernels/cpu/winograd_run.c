@@ -178,43 +178,40 @@ multiply_tiles (const gint rows, gint n, const gfloat * a, const gfloat * u,
   }
 }
 
+/* All @n tiles of one of the 36 times panel @panel of U; @m: where the panel's
+ * results begin. */
 static void
-multiply_block (const CiWinograd * w, const CiWinogradLayer * layer,
-    const gfloat * v, gfloat * m, gint n)
+multiply_panel (const CiWinograd * w, const CiWinogradLayer * layer, gint k,
+    gint panel, const gfloat * v, gfloat * m, gint n)
 {
-  gint n_panels = layer->padded_out / PANEL;
   gsize pitch = (gsize) w->pitch * CI_BLOCK;
   gint n_passes = (n + ROWS - 1) / ROWS, rows = (n + n_passes - 1) / n_passes;
+  const gfloat *u = layer->packed->weight
+      + ((gsize) k * (layer->padded_out / PANEL) + panel) * w->in * PANEL;
 
-  for (gint k = 0; k < POINTS; k++)
-    for (gint panel = 0; panel < n_panels; panel++) {
-      const gfloat *u = layer->packed->weight
-          + ((gsize) k * n_panels + panel) * w->in * PANEL;
-      const gfloat *a = v + k * w->v_pitch;
-      gfloat *out = m + k * w->m_pitch + panel * PANEL / CI_BLOCK * pitch;
-
-      switch (rows) {
+  v += k * w->v_pitch;
+  m += k * w->m_pitch;
+  switch (rows) {
 #define CASE(rows) \
-        case rows: \
-          multiply_tiles (rows, n, a, u, w->in, pitch, out); \
-          break
-          CASE (1);
-          CASE (2);
-          CASE (3);
-          CASE (4);
-          CASE (5);
-          CASE (6);
+    case rows: \
+      multiply_tiles (rows, n, v, u, w->in, pitch, m); \
+      break
+      CASE (1);
+      CASE (2);
+      CASE (3);
+      CASE (4);
+      CASE (5);
+      CASE (6);
 #if ROWS > 6
-          CASE (7);
-          CASE (8);
-          CASE (9);
-          CASE (10);
-          CASE (11);
-          CASE (12);
+      CASE (7);
+      CASE (8);
+      CASE (9);
+      CASE (10);
+      CASE (11);
+      CASE (12);
 #endif
 #undef CASE
-      }
-    }
+  }
 }
 
 /* ---- results ----------------------------------------------------------- */
@@ -309,58 +306,94 @@ step_walk (Walk * walk)
 
 /* Tiles in the inner loops: what is read and written then lies in a row. */
 static void
-gather (const CiWinograd * w, gint first, gint n, gfloat * v)
+gather (const CiWinograd * w, gint block, gint first, gint n, gfloat * v)
 {
-  Walk start = start_walk (w, first);
+  Walk walk = start_walk (w, first);
 
-  for (gint block = 0; block < w->in / CI_BLOCK; block++) {
-    Walk walk = start;
+  for (gint t = 0; t < n; t++, step_walk (&walk))
+    gather_tile (walk.map, walk.map->src
+        + (gsize) block * walk.map->h * walk.map->w * CI_BLOCK,
+        walk.x - 1, walk.y - 1,
+        v + ((gsize) block * w->pitch + t) * CI_BLOCK, w->v_pitch);
+}
 
-    for (gint t = 0; t < n; t++, step_walk (&walk))
-      gather_tile (walk.map, walk.map->src
-          + (gsize) block * walk.map->h * walk.map->w * CI_BLOCK,
-          walk.x - 1, walk.y - 1,
-          v + ((gsize) block * w->pitch + t) * CI_BLOCK, w->v_pitch);
+/* @m: where the block begins. */
+static void
+scatter (const CiWinograd * w, const CiWinogradLayer * layer, gint block,
+    gint first, gint n, const gfloat * m)
+{
+  CiV8 bias = *(const CiV8 *) (layer->packed->bias + block * CI_BLOCK);
+  Walk walk = start_walk (w, first);
+
+  for (gint t = 0; t < n; t++, step_walk (&walk))
+    scatter_tile (walk.map, &layer->results[walk.map - w->maps], bias,
+        layer->activation,
+        (gsize) block * walk.map->h * walk.map->w * CI_BLOCK, walk.x, walk.y,
+        m + t * CI_BLOCK, w->m_pitch);
+}
+
+static void
+run_tiles (const CiWinograd * w, gint part, gfloat * v, gfloat * m)
+{
+  gint first = part * w->block_tiles;
+  gint n = MIN (w->block_tiles, w->n_tiles - first);
+  gsize pitch = (gsize) w->pitch * CI_BLOCK;
+
+  for (gint block = 0; block < w->in / CI_BLOCK; block++)
+    gather (w, block, first, n, v);
+  for (gint i = 0; i < w->n_layers; i++) {
+    const CiWinogradLayer *layer = &w->layers[i];
+
+    for (gint k = 0; k < POINTS; k++)
+      for (gint panel = 0; panel < layer->padded_out / PANEL; panel++)
+        multiply_panel (w, layer, k, panel, v,
+            m + panel * (PANEL / CI_BLOCK) * pitch, n);
+    for (gint block = 0; block < layer->out / CI_BLOCK; block++)
+      scatter (w, layer, block, first, n, m + block * pitch);
   }
 }
 
 static void
-scatter (const CiWinograd * w, const CiWinogradLayer * layer, gint first,
-    gint n, const gfloat * m)
+run_panel (const CiWinograd * w, gint part, const gfloat * v, gfloat * m)
 {
-  Walk start = start_walk (w, first);
+  const CiWinogradLayer *layer = w->layers;
+  gint n = MIN (w->block_tiles, w->n_tiles - w->first_tile);
 
-  for (gint block = 0; block < layer->out / CI_BLOCK; block++) {
-    CiV8 bias = *(const CiV8 *) (layer->packed->bias + block * CI_BLOCK);
-    Walk walk = start;
+  for (; part >= layer->padded_out / PANEL; layer++)
+    part -= layer->padded_out / PANEL;
+  for (gint k = 0; k < POINTS; k++)
+    multiply_panel (w, layer, k, part, v, m, n);
+  for (gint i = 0; i < PANEL / CI_BLOCK; i++) {
+    gint block = part * (PANEL / CI_BLOCK) + i;
 
-    for (gint t = 0; t < n; t++, step_walk (&walk))
-      scatter_tile (walk.map, &layer->results[walk.map - w->maps], bias,
-          layer->activation,
-          (gsize) block * walk.map->h * walk.map->w * CI_BLOCK, walk.x, walk.y,
-          m + ((gsize) block * w->pitch + t) * CI_BLOCK, w->m_pitch);
+    if (block < layer->out / CI_BLOCK)
+      scatter (w, layer, block, w->first_tile, n,
+          m + (gsize) i * w->pitch * CI_BLOCK);
   }
 }
 
-/* Takes blocks as long as there are any. */
 static void
-run_blocks (gpointer data, gint task, gint n_tasks)
+gather_block (gpointer data, gint task, gint n_tasks)
+{
+  const CiWinograd *w = data;
+
+  gather (w, task, w->first_tile,
+      MIN (w->block_tiles, w->n_tiles - w->first_tile), w->v);
+}
+
+/* Takes parts as long as there are any. */
+static void
+run_parts (gpointer data, gint task, gint n_tasks)
 {
   CiWinograd *w = data;
-  gfloat *v = w->scratch + task * w->scratch_floats;
-  gfloat *m = v + POINTS * w->v_pitch;
-  gint block;
+  gfloat *v = w->v + task * w->v_floats, *m = w->m + task * w->m_floats;
+  gint part;
 
-  while ((block = atomic_fetch_add (&w->next_block, 1)) < w->n_blocks) {
-    gint first = block * w->block_tiles;
-    gint n = MIN (w->block_tiles, w->n_tiles - first);
-
-    gather (w, first, n, v);
-    for (gint i = 0; i < w->n_layers; i++) {
-      multiply_block (w, &w->layers[i], v, m, n);
-      scatter (w, &w->layers[i], first, n, m);
-    }
-  }
+  while ((part = atomic_fetch_add (&w->next_part, 1)) < w->n_parts)
+    if (w->by_panel)
+      run_panel (w, part, v, m);
+    else
+      run_tiles (w, part, v, m);
 }
 
 #ifdef CI_LEVEL
@@ -371,5 +404,5 @@ run_blocks (gpointer data, gint task, gint n_tasks)
 # define NAME(a, b) a
 #endif
 const CiWinogradFuncs NAME (ci_winograd_funcs, CI_LEVEL) = {
-  PANEL, pack_panel, run_blocks
+  PANEL, pack_panel, gather_block, run_parts
 };

@@ -43,6 +43,7 @@ get_levels (const CiWinogradFuncs ** levels)
 typedef struct
 {
   gint in, n_maps, n_layers, block_tiles;
+  gboolean by_panel;
   gint sizes[MAX_MAPS][2];      /* height, width */
   gint out[MAX_LAYERS];
   CiActivation activation;
@@ -148,11 +149,10 @@ run (const CiWinogradFuncs * funcs, const Case * c,
   CiWinogradResult destinations[MAX_LAYERS][MAX_MAPS];
   CiPacked packed[MAX_LAYERS] = { {0} };
   gfloat *residuals[MAX_LAYERS][MAX_MAPS] = { {NULL} };
-  CiWinograd w = { c->n_maps, c->n_layers, maps, layers };
-  gint max_out = 0;
+  CiWinograd w = { funcs, c->n_maps, c->n_layers, maps, layers };
+  gint max_out = 0, n_panels = 0;
 
   w.in = round_up (c->in, CI_BLOCK);
-  w.run = funcs->run;
   for (gint i = 0; i < c->n_maps; i++) {
     gint h = c->sizes[i][0], width = c->sizes[i][1];
 
@@ -174,6 +174,7 @@ run (const CiWinogradFuncs * funcs, const Case * c,
     &packed[i], round_up (c->out[i], CI_BLOCK), padded, c->activation,
           destinations[i]};
     max_out = MAX (max_out, padded);
+    n_panels += padded / funcs->panel;
     for (gint k = 0; k < c->n_maps; k++) {
       gsize n = layers[i].out * n_pixels (c, k);
 
@@ -187,14 +188,23 @@ run (const CiWinogradFuncs * funcs, const Case * c,
       residuals[i][k], results[i][k]};
     }
   }
+  w.by_panel = c->by_panel;
   w.block_tiles = MIN (c->block_tiles, w.n_tiles);
-  w.n_blocks = (w.n_tiles + w.block_tiles - 1) / w.block_tiles;
+  w.n_parts = (w.n_tiles + w.block_tiles - 1) / w.block_tiles;
+  if (w.by_panel)
+    w.n_parts = n_panels;
   w.pitch = w.block_tiles | 1;
   w.v_pitch = (gsize) w.pitch * w.in;
-  w.m_pitch = (gsize) w.pitch * max_out;
-  w.scratch_floats = 36 * (w.v_pitch + w.m_pitch);
-  w.scratch = new_floats (w.scratch_floats);
-  funcs->run (&w, 0, 1);
+  w.m_pitch = (gsize) w.pitch * (w.by_panel ? funcs->panel : max_out);
+  w.v = new_floats (36 * w.v_pitch);
+  w.m = new_floats (36 * w.m_pitch);
+  for (; w.first_tile < w.n_tiles;
+      w.first_tile += w.by_panel ? w.block_tiles : w.n_tiles) {
+    for (gint i = 0; w.by_panel && i < w.in / CI_BLOCK; i++)
+      funcs->gather (&w, i, w.in / CI_BLOCK);
+    w.next_part = 0;
+    funcs->run (&w, 0, 1);
+  }
 
   for (gint i = 0; i < c->n_layers; i++) {
     free (packed[i].weight);
@@ -204,7 +214,8 @@ run (const CiWinogradFuncs * funcs, const Case * c,
   }
   for (gint k = 0; k < c->n_maps; k++)
     free ((gpointer) maps[k].src);
-  free (w.scratch);
+  free (w.v);
+  free (w.m);
 }
 
 /* One result of a direct convolution, before the activation; @scale takes what
@@ -284,13 +295,13 @@ check_case (const Case * c, gboolean of_scale)
 GST_START_TEST (test_shapes)
 {
   static const Case cases[] = {
-    {8, 1, 1, 100, {{1, 1}}, {8}},
-    {16, 1, 1, 1, {{5, 3}}, {16}},
-    {24, 1, 1, 7, {{13, 22}}, {40}, CI_ACTIVATION_RELU, TRUE},
-    {3, 2, 1, 5, {{8, 9}, {4, 5}}, {5}},
-    {64, 3, 2, 13, {{20, 17}, {10, 9}, {5, 5}}, {64, 24},
+    {8, 1, 1, 100, FALSE, {{1, 1}}, {8}},
+    {16, 1, 1, 1, FALSE, {{5, 3}}, {16}},
+    {24, 1, 1, 7, FALSE, {{13, 22}}, {40}, CI_ACTIVATION_RELU, TRUE},
+    {3, 2, 1, 5, FALSE, {{8, 9}, {4, 5}}, {5}},
+    {64, 3, 2, 13, FALSE, {{20, 17}, {10, 9}, {5, 5}}, {64, 24},
           CI_ACTIVATION_RELU6},
-    {96, 2, 2, 64, {{12, 31}, {6, 16}}, {48, 80}},
+    {96, 2, 2, 64, FALSE, {{12, 31}, {6, 16}}, {48, 80}},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -298,6 +309,8 @@ GST_START_TEST (test_shapes)
 
     make_case (&c);
     fill_case (&c, i);
+    check_case (&c, FALSE);
+    c.by_panel = TRUE;
     check_case (&c, FALSE);
     free_case (&c);
   }
@@ -309,7 +322,7 @@ GST_END_TEST;
 GST_START_TEST (test_heights)
 {
   for (gint width = 4; width <= 60; width += 4) {
-    Case c = { 16, 1, 1, 100, {{4, width}}, {16} };
+    Case c = { 16, 1, 1, 100, FALSE, {{4, width}}, {16} };
 
     make_case (&c);
     fill_case (&c, width);
@@ -332,7 +345,7 @@ GST_START_TEST (test_worst_inputs)
   static const gint weight_signs[4][3] = {
     {1, 1, 1}, {1, -1, 1}, {-1, 1, -1}, {1, -1, -1}
   };
-  Case c = { 256, 1, 1, 100, {{10, 10}}, {8} };
+  Case c = { 256, 1, 1, 100, FALSE, {{10, 10}}, {8} };
   GRand *rand = g_rand_new_with_seed (1);
 
   make_case (&c);
@@ -370,7 +383,7 @@ GST_END_TEST;
 /* Zeros stay zeros: no tile takes anything from its neighbours. */
 GST_START_TEST (test_single_pixel)
 {
-  Case c = { 8, 1, 1, 3, {{12, 12}}, {8} };
+  Case c = { 8, 1, 1, 3, FALSE, {{12, 12}}, {8} };
   const CiWinogradFuncs *levels[4];
   gint n_levels = get_levels (levels);
 
