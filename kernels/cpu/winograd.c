@@ -5,10 +5,10 @@
 
 #define TILE CI_WINOGRAD_TILE
 #define POINTS CI_WINOGRAD_POINTS
-/* In floats. A U of this size stays in the second cache, or nearly, while blocks
- * of tiles that fit there, too, pass by. A larger one comes from memory; then V
- * and M are what stays: V in the last cache, read anew for each panel, M of one
- * panel in the second one. */
+/* In floats. A U of this size stays in the second cache, or nearly, while
+ * blocks of tiles that fit there, too, pass by. A larger one comes from memory;
+ * then V and M are what stays: V in the last cache, read anew for each panel, M
+ * of one panel in the second one. */
 #define SMALL_WEIGHTS (1024 * 1024)
 #define SMALL_BLOCK (192 * 1024)
 #define SHARED_V (3 * 1024 * 1024)
