@@ -298,8 +298,10 @@ enlarge (const MaskHead * m, const gfloat * logits, const CiMaskGrid * grid,
     for (gint x = 0; x < grid->width; x += CI_BLOCK) {
       CiV8 p = ci_v8_sigmoid ((CiV8) * (const CiV8u *) (first + x));
 
-      memcpy (prob + x, &p, MIN (CI_BLOCK, grid->width - x)
-          * sizeof (gfloat));
+      if (x + CI_BLOCK <= grid->width)
+        *(CiV8u *) (prob + x) = p;
+      else
+        memcpy (prob + x, &p, (grid->width - x) * sizeof (gfloat));
     }
     prob += grid->width;
   }
