@@ -542,11 +542,4 @@ run (const CiPreprocess * pre, const CiImage * image, gfloat * dst,
     resize (pre, image, dst, scratch, first_row, end_row, 1);
 }
 
-#ifdef CI_LEVEL
-# define PASTE(a, b) a##_##b
-# define NAME(a, b) PASTE (a, b)
-#else
-# define CI_LEVEL
-# define NAME(a, b) a
-#endif
-const CiExactRun NAME (ci_preprocess_exact_run, CI_LEVEL) = run;
+const CiExactRun CI_FOR_LEVEL (ci_preprocess_exact_run) = run;

@@ -41,6 +41,15 @@ typedef gint32 CiV8i __attribute__ ((vector_size (32), aligned (32)));
 # define CI_MULTIVERSION
 #endif
 
+/* What a source that is built once per level of CPU exports. */
+#ifdef CI_LEVEL
+# define CI_JOIN(name, level) name##_##level
+# define CI_JOIN_VALUES(name, level) CI_JOIN (name, level)
+# define CI_FOR_LEVEL(name) CI_JOIN_VALUES (name, CI_LEVEL)
+#else
+# define CI_FOR_LEVEL(name) name
+#endif
+
 /* Whether the CPU has what the compiler may use at a level of the psABI; for
  * sources that are built once per level. */
 #if defined (__x86_64__)

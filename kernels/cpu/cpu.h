@@ -95,8 +95,7 @@ void ci_product_free (CiProduct * product);
 /* May run for several tasks at once. */
 void ci_product_run (CiProduct * product, gint task);
 /* FALSE and @error if a run failed. */
-gboolean ci_product_check (const CiProduct * product, const CiStep * step,
-    GError ** error);
+gboolean ci_product_check (const CiProduct * product, GError ** error);
 
 /* A sample along one axis: between the cells @i0 and @i1, @a of the way. */
 typedef struct

@@ -144,7 +144,7 @@ run_deform (CiPlan * plan, CiStep * step, GError ** error)
 
   ci_pool_run (plan->pool, deform_task, d,
       ci_pool_get_n_threads (plan->pool));
-  return ci_product_check (d->product, step, error);
+  return ci_product_check (d->product, error);
 }
 
 /* All but the product and where the memory is. */

@@ -192,6 +192,7 @@ typedef struct
 
 typedef struct _CiProduct
 {
+  const gchar *name;
   gint n_slices;
   Slice *slices;
   const gfloat *residual;       /* to be copied to dst first, or NULL */
@@ -234,12 +235,12 @@ run_slice (gpointer data, gint task, gint n_tasks)
 }
 
 static gboolean
-check_conv (const Conv * conv, const CiStep * step, GError ** error)
+check_conv (const Conv * conv, GError ** error)
 {
   if (conv->failed) {
     g_set_error (error, CI_ERROR, CI_ERROR_BACKEND,
         "oneDNN could not run the convolution %s (status %d)",
-        step->node->name, conv->failed);
+        conv->name, conv->failed);
     return FALSE;
   }
   return TRUE;
@@ -289,7 +290,7 @@ run_group (CiPlan * plan, CiStep * step, GError ** error)
     memcpy (first->dst, first->residual, first->n_floats * sizeof (gfloat));
   ci_pool_run (plan->pool, run_task, group, group->n_tasks);
   for (gint i = 0; i < group->n_convs && ok; i++)
-    ok = check_conv (group->convs[i], step, error);
+    ok = check_conv (group->convs[i], error);
   return ok;
 }
 
@@ -559,6 +560,7 @@ prepare_conv (CiPlan * plan, const CiNode * node, Layer * layer, gint n_slices,
   Conv *conv = g_new0 (Conv, 1);
   gboolean ok = TRUE;
 
+  conv->name = node->name;
   conv->n_slices = n_slices;
   conv->slices = g_new0 (Slice, n_slices);
   conv->dst = layer->dst.data;
@@ -638,6 +640,7 @@ ci_product_new (CiPlan * plan, const CiNode * node, const CiMap * columns,
   gint saved = ci_dnnl_begin ();
   gboolean ok = TRUE;
 
+  conv->name = node->name;
   conv->n_slices = n_tasks;
   conv->slices = g_new0 (Slice, n_tasks);
   for (gint i = 0; i < n_tasks && ok; i++) {
@@ -667,10 +670,9 @@ ci_product_run (CiProduct * product, gint task)
 }
 
 gboolean
-ci_product_check (const CiProduct * product, const CiStep * step,
-    GError ** error)
+ci_product_check (const CiProduct * product, GError ** error)
 {
-  return check_conv (product, step, error);
+  return check_conv (product, error);
 }
 
 /* ---- the ceiling ------------------------------------------------------ */

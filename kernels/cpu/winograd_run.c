@@ -396,13 +396,6 @@ run_parts (gpointer data, gint task, gint n_tasks)
       run_tiles (w, part, v, m);
 }
 
-#ifdef CI_LEVEL
-# define PASTE(a, b) a##_##b
-# define NAME(a, b) PASTE (a, b)
-#else
-# define CI_LEVEL
-# define NAME(a, b) a
-#endif
-const CiWinogradFuncs NAME (ci_winograd_funcs, CI_LEVEL) = {
+const CiWinogradFuncs CI_FOR_LEVEL (ci_winograd_funcs) = {
   PANEL, pack_panel, gather_block, run_parts
 };
