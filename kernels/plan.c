@@ -365,6 +365,21 @@ ci_plan_same_weights (const CiNode * a, const CiNode * b)
       && a->groups == b->groups && a->activation == b->activation;
 }
 
+gint
+ci_plan_count_maps (const CiPlan * plan, CiValue lead)
+{
+  const CiNode *first = ci_graph_node (plan->graph, lead);
+  CiValue value = lead;
+  gint n = 0;
+
+  do {
+    n++;
+    value = ci_plan_next (plan, value);
+  } while (n < plan->group[lead]
+      && ci_plan_same_weights (first, ci_graph_node (plan->graph, value)));
+  return n;
+}
+
 /* A convolution that may be computed with others before it. */
 static gboolean
 may_join (const CiNode * node, CiValue lead)
@@ -384,7 +399,7 @@ form_groups (CiPlan * plan)
     CiNode *node = ci_graph_node (plan->graph, i);
 
     plan->lead[i] = i;
-    plan->group[i] = plan->layers[i] = 1;
+    plan->group[i] = 1;
     if (!plan->backend->join || node->op == CI_OP_NONE)
       continue;
     if (lead != CI_NO_VALUE && may_join (node, lead)
@@ -415,7 +430,6 @@ form_groups (CiPlan * plan)
         plan->lead[k] = lead;
       }
       plan->group[lead] += n_maps;
-      plan->layers[lead]++;
       plan->group[i] = 0;
     } else {
       lead = may_join (node, i) ? (CiValue) i : CI_NO_VALUE;
@@ -646,7 +660,6 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   plan->keep = g_new0 (gboolean, n);
   plan->lead = g_new0 (CiValue, n);
   plan->group = g_new0 (gint, n);
-  plan->layers = g_new0 (gint, n);
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
 
@@ -692,7 +705,6 @@ ci_plan_free (CiPlan * plan)
   g_free (plan->keep);
   g_free (plan->lead);
   g_free (plan->group);
-  g_free (plan->layers);
   g_ptr_array_unref (plan->names);
   g_ptr_array_unref (plan->extra);
   ci_graph_free (plan->graph);

@@ -78,11 +78,10 @@ struct _CiPlan
   CiBuffer *buffers;            /* one per node */
   gboolean *keep;               /* values that stay readable */
   /* Convolutions in a row that do not need each other are one step, that of
-   * the first, if the backend wants. Per value: the first one's; how many
-   * follow it, itself included (0 for the others); how many different weights
-   * those have, each on as many maps (the levels of a pyramid). */
+   * the first, if the backend wants. Per value: the first one's, and how many
+   * follow it, itself included (0 for the others). */
   CiValue *lead;
-  gint *group, *layers;
+  gint *group;
   CiStep *steps;
   gint n_steps;
   gsize arena_bytes;
@@ -106,6 +105,10 @@ ci_plan_next (const CiPlan * plan, CiValue value)
   while (value < n && plan->lead[value] != lead);
   return value;
 }
+
+/* On how many maps (the levels of a pyramid) a group begins with the weights of
+ * its lead. */
+gint ci_plan_count_maps (const CiPlan * plan, CiValue lead);
 
 static inline CiMap *
 ci_plan_map (CiPlan * plan, CiValue value)

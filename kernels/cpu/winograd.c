@@ -112,7 +112,7 @@ ci_cpu_winograd_pays (CiPlan * plan, CiValue lead)
   const CiNode *node = ci_graph_node (plan->graph, lead);
   const CiMap *src = ci_plan_map (plan, node->srcs[0]);
   gint n_threads = ci_pool_get_n_threads (plan->pool);
-  gint n_maps = plan->group[lead] / plan->layers[lead];
+  gint n_maps = ci_plan_count_maps (plan, lead);
   gdouble in = src->c, out = node->channels, weights = in * out, tiles = 0;
   gdouble pixels = 0, direct, winograd;
 
@@ -138,7 +138,7 @@ ci_cpu_winograd_join (CiPlan * plan, CiValue a, CiValue b)
 {
   gint n_maps = plan->group[b];
 
-  if (plan->group[a] != plan->layers[a] * n_maps)
+  if (ci_plan_count_maps (plan, a) != n_maps)
     return FALSE;
   for (; n_maps > 0; n_maps--) {
     if (ci_graph_node (plan->graph, a)->srcs[0]
@@ -190,8 +190,8 @@ describe (CiPlan * plan, CiValue lead, CiWinograd * w)
 
   w->funcs = get_funcs ();
   w->in = round_up (ci_plan_map (plan, node->srcs[0])->c, CI_BLOCK);
-  w->n_layers = plan->layers[lead];
-  w->n_maps = plan->group[lead] / w->n_layers;
+  w->n_maps = ci_plan_count_maps (plan, lead);
+  w->n_layers = plan->group[lead] / w->n_maps;
   w->maps = g_new0 (CiWinogradMap, w->n_maps);
   w->layers = g_new0 (CiWinogradLayer, w->n_layers);
   for (gint i = 0; i < plan->group[lead]; i++) {

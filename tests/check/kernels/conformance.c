@@ -172,7 +172,35 @@ build_deform (CiGraph * g, CiValue x, const gint * a)
 #define SWISH CI_ACTIVATION_SWISH
 #define HARD_SIGMOID CI_ACTIVATION_HARD_SIGMOID
 
+/* levels, out of the first layer: what follows a pyramid. Layers that share
+ * their weights on all levels, and one that does not, in a row: the backend may
+ * compute them together. */
+static void
+build_heads (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue levels[5];
+
+  levels[0] = ci_graph_conv (g, x, "stem", 32, 3, 1, 1, 1, TRUE);
+  for (gint l = 1; l < a[0]; l++)
+    levels[l] = ci_graph_max_pool (g, levels[l - 1], 3, 2, 1, FALSE);
+  for (gint layer = 0; layer < 3; layer++)
+    for (gint l = 0; l < a[0]; l++) {
+      g_autofree gchar *name = layer == 1 ? g_strdup_printf ("layer1.%d", l)
+          : g_strdup_printf ("layer%d", layer);
+      g_autofree gchar *output = g_strdup_printf ("out%d.%d", layer, l);
+
+      ci_graph_output (g, ci_graph_conv (g, levels[l], name,
+              layer == 0 ? a[1] : 4, 3, 1, 1, 1, TRUE), output);
+    }
+}
+
 static const Case cases[] = {
+  {"heads of one level", 8, 9, 7, {1, 16}, build_heads},
+  {"heads of levels", 8, 40, 36, {4, 64}, build_heads},
+  {"small heads of levels, 12", 8, 12, 12, {5, 16}, build_heads},
+  {"small heads of levels, 16", 8, 16, 16, {5, 16}, build_heads},
+  {"small heads of levels, 20", 8, 20, 20, {5, 16}, build_heads},
+  {"small heads of levels, 14x20", 8, 14, 20, {5, 24}, build_heads},
   {"conv 7x7 s2 of an image", 3, 31, 45, {64, 7, 2, 3, 1, 0, RELU},
       build_conv},
   {"conv 3x3 s2 of an image", 3, 32, 48, {32, 3, 2, 1, 1, 1, RELU6},
