@@ -120,6 +120,36 @@ gint ci_pool_get_n_threads (const CiPool * pool);
  * when all are done. One caller at a time; @pool may be NULL (runs inline). */
 void ci_pool_run (CiPool * pool, CiPoolFunc func, gpointer data, gint n_tasks);
 
+/* ---- devices --------------------------------------------------------- */
+
+/**
+ * CiDevice: a GPU with all that plans on it share: its CUDA context, cuDNN,
+ * packed weights, measured choices of algorithms. Reference counted, thread
+ * safe. What computes there is a module of its own, opened when a device is
+ * first asked for.
+ */
+typedef struct _CiDevice CiDevice;
+
+/**
+ * The GPU @index (-1: the first one that can be used) in the CUDA context
+ * @context (a CUcontext, borrowed; it has to outlive the device), or in the
+ * primary one if that is NULL. Asking twice for the same gives the same
+ * device. NO_DEVICE and @error with the driver's reason if there is no GPU,
+ * no or too old a driver, no cuDNN, or no such module in this build.
+ */
+CiDevice *ci_device_open (gint index, gpointer context, GError ** error);
+CiDevice *ci_device_ref (CiDevice * device);
+void ci_device_unref (CiDevice * device);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiDevice, ci_device_unref)
+/** "NVIDIA H200 (sm_90), CUDA 13.0, cuDNN 9.13.0" */
+const gchar *ci_device_get_description (const CiDevice * device);
+
+typedef enum
+{
+  CI_PRECISION_FP32,
+  CI_PRECISION_FP16,            /* maps and weights; sums are FP32 */
+} CiPrecision;
+
 /* ---- graph ----------------------------------------------------------- */
 
 typedef struct _CiGraph CiGraph;
@@ -279,122 +309,6 @@ typedef void (*CiTensorFunc) (const gchar * name, gint n_dims,
 void ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
     gpointer user_data);
 
-/* ---- plan ------------------------------------------------------------ */
-
-typedef struct _CiPlan CiPlan;
-
-typedef enum
-{
-  CI_BACKEND_REF,               /* plain C, unfused: the yardstick */
-  CI_BACKEND_CPU,               /* oneDNN and fused C */
-} CiBackend;
-
-typedef struct
-{
-  CiBackend backend;
-  CiPool *pool;                 /* borrowed; outlives the plan; NULL = one
-                                   thread */
-  gint height, width;           /* of the input */
-  gboolean keep_named;          /* keep every named value (for dumps) */
-  gboolean no_fuse;             /* one step per node (for tests) */
-} CiPlanOptions;
-
-/** Thresholds and filters of one run; they may change from run to run. */
-typedef struct
-{
-  gfloat inference_threshold;   /* on cls * ctr (INFERENCE_TH_TEST) */
-  gdouble nms_threshold;        /* IoU (NMS_TH) */
-  gint pre_nms_top_k;           /* per level */
-  gint post_nms_top_k;          /* at most the capacity */
-  const guint8 *classes;        /* num_classes flags, 0 = skip; NULL = all */
-  gdouble cross_class_threshold;        /* IoU between classes; 0 = classes do
-                                           not suppress each other (official) */
-} CiDetectParams;
-
-/** Detections of a plan: arrays of @count entries, descending score. */
-typedef struct
-{
-  gint count;
-  const gfloat *boxes;          /* count x 4, pixels of the network input */
-  const gfloat *scores;         /* sqrt (cls * ctr) */
-  const gint32 *classes;
-  const gint32 *levels;
-  const gint32 *cells;          /* row-major cell in its level */
-  const gfloat *locations;      /* count x 2, x and y, pixels of the input */
-} CiDetections;
-
-/** One soft grid: @width x @height probabilities of mask cells
- * [@x, @x + @width) x [@y, @y + @height) at out_stride. Cell i lies at pixel
- * i * out_stride + out_stride / 2 of the input; cell -1 repeats the first one,
- * so that a whole map reaches the input's edge. The values are held as floats;
- * to 8 bits they go by ci_mask_quantise(). */
-typedef struct
-{
-  gint x, y, width, height;
-  const gfloat *prob;
-  gboolean in_box;              /* the cells divide the detection's box, clipped
-                                   to the frame, instead; x and y are 0 */
-} CiMaskGrid;
-
-/** Compiles @graph. @weights must outlive the plan. NULL and @error on a
- * missing or mis-shaped tensor (named), an impossible size or a lack of
- * memory. */
-CiPlan *ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
-    const CiPlanOptions * options, GError ** error);
-void ci_plan_free (CiPlan * plan);
-
-/** The planar float input, channels x height x width, to be filled before
- * every run. */
-gfloat *ci_plan_get_input (CiPlan * plan);
-/** Runs the plan; @params may be NULL if the graph has no fcos_detect. */
-gboolean ci_plan_run (CiPlan * plan, const CiDetectParams * params,
-    GError ** error);
-/** Detections of the last run (empty if the graph has none). */
-void ci_plan_get_detections (const CiPlan * plan, CiDetections * out);
-/** Grid of detection @index of the last run. */
-gboolean ci_plan_get_mask (const CiPlan * plan, gint index, CiMaskGrid * out);
-/** Copies the kept value @name as dense NCHW floats: fills @out (its data is
- * newly allocated, free with g_free). FALSE if there is no such value. */
-gboolean ci_plan_read (const CiPlan * plan, const gchar * name, CiTensor * out);
-/** Names of the values that ci_plan_read() knows; NULL-terminated, borrowed. */
-const gchar *const *ci_plan_get_names (const CiPlan * plan);
-
-typedef struct
-{
-  gint64 network_ns, decode_ns, masks_ns;       /* of the last run */
-} CiPlanTimes;
-void ci_plan_get_times (const CiPlan * plan, CiPlanTimes * out);
-/** Multiply-adds * 2 of the convolutions, and the arena's size. */
-gdouble ci_plan_get_flops (const CiPlan * plan);
-gsize ci_plan_get_arena_bytes (const CiPlan * plan);
-
-/** Best GFLOP/s of one square single-precision matrix product of size @n over
- * @repeats, on @pool: the ceiling that bench compares with. */
-gdouble ci_cpu_sgemm_gflops (CiPool * pool, gint n, gint repeats);
-
-/** p * 255 rounded, such that p > 0.5 exactly if the result is >= 128. */
-void ci_mask_quantise (const gfloat * prob, guint8 * dst, gsize n);
-
-/**
- * Mask bits at the frame's size by the official chain of interpolations
- * (SEMANTICS 10): probabilities of the whole map at out_stride -> aligned
- * bilinear to the padded input -> crop to the resized frame -> half-pixel
- * bilinear to the frame -> > @threshold. @grid must be a full map.
- * @dst: frame_height x frame_width bytes, 0 or 1.
- */
-void ci_mask_paste (const CiMaskGrid * grid, gint out_stride,
-    gint resized_width, gint resized_height, gint frame_width,
-    gint frame_height, gfloat threshold, guint8 * dst);
-
-/**
- * Mask bits at the frame's size of a square @size x @size map that is
- * stretched over @box (pixels of the frame): bilinear with zeros outside, >=
- * @threshold, as detectron2's paste_masks_in_image on the CPU (SEMANTICS 11).
- * @dst: frame_height x frame_width bytes, 0 or 1.
- */
-void ci_mask_paste_box (const gfloat * prob, gint size, const gfloat box[4],
-    gint frame_width, gint frame_height, gfloat threshold, guint8 * dst);
-
 /* ---- pre-processing --------------------------------------------------- */
 
 typedef enum
@@ -408,6 +322,7 @@ typedef enum
   CI_PIXEL_RGBX,
   CI_PIXEL_BGRX,
   CI_PIXEL_GRAY8,
+  CI_PIXEL_P010,                /* NV12 of 16-bit words; the upper 10 count */
 } CiPixelFormat;
 
 typedef enum
@@ -431,6 +346,10 @@ typedef struct
 {
   const guint8 *planes[3];
   gint strides[3];              /* bytes */
+  gboolean on_device;           /* planes are in the memory of the plan's
+                                   device, */
+  gpointer stream;              /* there when this CUstream has done its work;
+                                   NULL: now */
 } CiImage;
 
 /** @out: the planes of @image (of pixel format @format) from pixel (@x, @y) on,
@@ -480,6 +399,144 @@ const guint8 *ci_preprocess_get_resized (const CiPreprocess * pre);
  * at least 1 x 1. All arguments are positive. */
 void ci_resize_shortest_edge (gint width, gint height, gint min_size,
     gint max_size, gint * out_width, gint * out_height);
+
+/* ---- plan ------------------------------------------------------------ */
+
+typedef struct _CiPlan CiPlan;
+
+typedef enum
+{
+  CI_BACKEND_REF,               /* plain C, unfused: the yardstick */
+  CI_BACKEND_CPU,               /* oneDNN and fused C */
+  CI_BACKEND_CUDA,              /* cuDNN and kernels, on a CiDevice */
+} CiBackend;
+
+typedef struct
+{
+  CiBackend backend;
+  CiPool *pool;                 /* borrowed; outlives the plan; NULL = one
+                                   thread */
+  gint height, width;           /* of the input */
+  gboolean keep_named;          /* keep every named value (for dumps) */
+  gboolean no_fuse;             /* one step per node (for tests) */
+  /* CI_BACKEND_CUDA only */
+  CiDevice *device;             /* the plan takes a reference */
+  CiPrecision precision;
+  gint max_in_flight;           /* frames submitted and not yet collected; 0:
+                                   one */
+} CiPlanOptions;
+
+/** Thresholds and filters of one run; they may change from run to run. */
+typedef struct
+{
+  gfloat inference_threshold;   /* on cls * ctr (INFERENCE_TH_TEST) */
+  gdouble nms_threshold;        /* IoU (NMS_TH) */
+  gint pre_nms_top_k;           /* per level */
+  gint post_nms_top_k;          /* at most the capacity */
+  const guint8 *classes;        /* num_classes flags, 0 = skip; NULL = all */
+  gdouble cross_class_threshold;        /* IoU between classes; 0 = classes do
+                                           not suppress each other (official) */
+} CiDetectParams;
+
+/** Detections of a plan: arrays of @count entries, descending score. */
+typedef struct
+{
+  gint count;
+  const gfloat *boxes;          /* count x 4, pixels of the network input */
+  const gfloat *scores;         /* sqrt (cls * ctr) */
+  const gint32 *classes;
+  const gint32 *levels;
+  const gint32 *cells;          /* row-major cell in its level */
+  const gfloat *locations;      /* count x 2, x and y, pixels of the input */
+} CiDetections;
+
+/** One soft grid: @width x @height probabilities of mask cells
+ * [@x, @x + @width) x [@y, @y + @height) at out_stride. Cell i lies at pixel
+ * i * out_stride + out_stride / 2 of the input; cell -1 repeats the first one,
+ * so that a whole map reaches the input's edge. */
+typedef struct
+{
+  gint x, y, width, height;
+  const gfloat *prob;           /* NULL from CUDA, but of whole maps */
+  gboolean in_box;              /* the cells divide the detection's box, clipped
+                                   to the frame, instead; x and y are 0 */
+  const guint8 *cells;          /* from CUDA: @prob by ci_mask_quantise(), but
+                                   that 0.5 is 128 if @in_box */
+} CiMaskGrid;
+
+/** Compiles @graph. @weights must outlive the plan. NULL and @error on a
+ * missing or mis-shaped tensor (named), an impossible size or a lack of
+ * memory. */
+CiPlan *ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
+    const CiPlanOptions * options, GError ** error);
+void ci_plan_free (CiPlan * plan);
+
+/** The planar float input, channels x height x width, to be filled before
+ * every run. */
+gfloat *ci_plan_get_input (CiPlan * plan);
+/** Runs the plan; @params may be NULL if the graph has no fcos_detect. */
+gboolean ci_plan_run (CiPlan * plan, const CiDetectParams * params,
+    GError ** error);
+/**
+ * The same with a frame: pre-processes @image by @pre, whose padded size is
+ * that of the input, and runs. A plan on a device only enqueues that: @image
+ * has been read when the frame is collected, unless it is in the host's memory
+ * (then at once). INVALID_ARGUMENT if max_in_flight frames wait already.
+ */
+gboolean ci_plan_submit (CiPlan * plan, CiPreprocess * pre,
+    const CiImage * image, const CiDetectParams * params, GError ** error);
+/** Waits for the frame that was submitted first of those not yet collected;
+ * its results stay until the next call. */
+gboolean ci_plan_collect (CiPlan * plan, GError ** error);
+/** How many frames were submitted and not collected. */
+gint ci_plan_get_in_flight (const CiPlan * plan);
+/** Detections of the last run (empty if the graph has none). */
+void ci_plan_get_detections (const CiPlan * plan, CiDetections * out);
+/** Grid of detection @index of the last run. */
+gboolean ci_plan_get_mask (const CiPlan * plan, gint index, CiMaskGrid * out);
+/** Copies the kept value @name as dense NCHW floats: fills @out (its data is
+ * newly allocated, free with g_free). FALSE if there is no such value. */
+gboolean ci_plan_read (const CiPlan * plan, const gchar * name, CiTensor * out);
+/** Names of the values that ci_plan_read() knows; NULL-terminated, borrowed. */
+const gchar *const *ci_plan_get_names (const CiPlan * plan);
+
+typedef struct
+{
+  gint64 preprocess_ns;         /* of ci_plan_submit() */
+  gint64 network_ns, decode_ns, masks_ns;
+} CiPlanTimes;
+/** Of the last run, or of the frame collected last. */
+void ci_plan_get_times (const CiPlan * plan, CiPlanTimes * out);
+/** Multiply-adds * 2 of the convolutions, and the arena's size. */
+gdouble ci_plan_get_flops (const CiPlan * plan);
+gsize ci_plan_get_arena_bytes (const CiPlan * plan);
+
+/** Best GFLOP/s of one square single-precision matrix product of size @n over
+ * @repeats, on @pool: the ceiling that bench compares with. */
+gdouble ci_cpu_sgemm_gflops (CiPool * pool, gint n, gint repeats);
+
+/** p * 255 rounded, such that p > 0.5 exactly if the result is >= 128. */
+void ci_mask_quantise (const gfloat * prob, guint8 * dst, gsize n);
+
+/**
+ * Mask bits at the frame's size by the official chain of interpolations
+ * (SEMANTICS 10): probabilities of the whole map at out_stride -> aligned
+ * bilinear to the padded input -> crop to the resized frame -> half-pixel
+ * bilinear to the frame -> > @threshold. @grid must be a full map.
+ * @dst: frame_height x frame_width bytes, 0 or 1.
+ */
+void ci_mask_paste (const CiMaskGrid * grid, gint out_stride,
+    gint resized_width, gint resized_height, gint frame_width,
+    gint frame_height, gfloat threshold, guint8 * dst);
+
+/**
+ * Mask bits at the frame's size of a square @size x @size map that is
+ * stretched over @box (pixels of the frame): bilinear with zeros outside, >=
+ * @threshold, as detectron2's paste_masks_in_image on the CPU (SEMANTICS 11).
+ * @dst: frame_height x frame_width bytes, 0 or 1.
+ */
+void ci_mask_paste_box (const gfloat * prob, gint size, const gfloat box[4],
+    gint frame_width, gint frame_height, gfloat threshold, guint8 * dst);
 
 G_END_DECLS
 

@@ -7,56 +7,6 @@
 
 #define ALIGNMENT 64
 #define MAX_SIDE 16384
-#define LARGE_BYTES (64 << 20)
-
-guint64
-ci_weights_new_id (void)
-{
-  static gint next;
-
-  return (guint) g_atomic_int_add (&next, 1) + 1;
-}
-
-/* ---- memory ----------------------------------------------------------- */
-
-/* What the system could still give without killing somebody, or G_MAXSIZE if
- * it does not say. posix_memalign() alone promises more than there is. */
-static gsize
-available_bytes (void)
-{
-  g_autofree gchar *text = NULL;
-  const gchar *line;
-
-  if (!g_file_get_contents ("/proc/meminfo", &text, NULL, NULL)
-      || !(line = strstr (text, "MemAvailable:")))
-    return G_MAXSIZE;
-  return g_ascii_strtoull (line + strlen ("MemAvailable:"), NULL, 10) * 1024;
-}
-
-gpointer
-ci_aligned_alloc0 (gsize n_bytes, GError ** error)
-{
-  gpointer p = NULL;
-
-  if ((n_bytes >= LARGE_BYTES && n_bytes > available_bytes ())
-      || posix_memalign (&p, ALIGNMENT, MAX (n_bytes, 1))) {
-    g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
-        "out of memory: a buffer of %" G_GSIZE_FORMAT " bytes", n_bytes);
-    return NULL;
-  }
-  memset (p, 0, n_bytes);
-  return p;
-}
-
-gpointer
-ci_plan_alloc (CiPlan * plan, gsize n_bytes, GError ** error)
-{
-  gpointer p = ci_aligned_alloc0 (n_bytes, error);
-
-  if (p)
-    g_ptr_array_add (plan->extra, p);
-  return p;
-}
 
 static gsize
 align_up (gsize n)
@@ -64,176 +14,14 @@ align_up (gsize n)
   return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* ---- weights ---------------------------------------------------------- */
-
-static gfloat
-half_to_float (guint16 h)
-{
-  gint exponent = (h >> 10) & 31, mantissa = h & 1023;
-  gfloat v;
-
-  if (exponent == 0)
-    v = ldexpf (mantissa, -24);
-  else if (exponent == 31)
-    v = mantissa ? NAN : INFINITY;
-  else
-    v = ldexpf (mantissa + 1024, exponent - 25);
-  return h & 0x8000 ? -v : v;
-}
-
-static gchar *
-shape_to_string (gint n_dims, const gint64 * dims)
-{
-  GString *s = g_string_new ("[");
-
-  for (gint i = 0; i < n_dims; i++)
-    g_string_append_printf (s, "%s%" G_GINT64_FORMAT, i ? ", " : "", dims[i]);
-  g_string_append_c (s, ']');
-  return g_string_free (s, FALSE);
-}
-
-gfloat *
-ci_plan_tensor (CiPlan * plan, const gchar * prefix, const gchar * suffix,
-    gint n_dims, const gint64 * dims, GError ** error)
-{
-  g_autofree gchar *name = g_strconcat (prefix, suffix, NULL);
-  g_autofree gchar *expected = shape_to_string (n_dims, dims);
-  CiTensor t;
-  gsize n = 1, found;
-  gfloat *dst;
-
-  if (!plan->weights->lookup (plan->weights, name, &t)) {
-    g_set_error (error, CI_ERROR, CI_ERROR_MISSING_TENSOR,
-        "tensor \"%s\" %s is missing", name, expected);
-    return NULL;
-  }
-  for (gint i = 0; i < n_dims; i++)
-    n *= dims[i];
-  found = ci_tensor_n_elements (&t);
-  /* one number may come as a scalar or as one element */
-  if (found != n || (n > 1 && (t.n_dims != n_dims
-              || memcmp (t.dims, dims, n_dims * sizeof (gint64))))) {
-    g_autofree gchar *shape = shape_to_string (t.n_dims, t.dims);
-
-    g_set_error (error, CI_ERROR, CI_ERROR_MISSING_TENSOR,
-        "tensor \"%s\" should be %s, but is %s", name, expected, shape);
-    return NULL;
-  }
-
-  dst = g_try_new (gfloat, n);
-  if (!dst) {
-    g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
-        "out of memory: tensor \"%s\" %s", name, expected);
-    return NULL;
-  }
-  switch (t.dtype) {
-    case CI_DTYPE_F32:
-      memcpy (dst, t.data, n * sizeof (gfloat));
-      break;
-    case CI_DTYPE_F16:
-      for (gsize i = 0; i < n; i++)
-        dst[i] = half_to_float (((const guint16 *) t.data)[i]);
-      break;
-    case CI_DTYPE_F64:
-      for (gsize i = 0; i < n; i++)
-        dst[i] = ((const gdouble *) t.data)[i];
-      break;
-    default:
-      g_set_error (error, CI_ERROR, CI_ERROR_MISSING_TENSOR,
-          "tensor \"%s\" should be of floats, but is %s", name,
-          ci_dtype_name (t.dtype));
-      g_free (dst);
-      return NULL;
-  }
-  for (gsize i = 0; i < n; i++)
-    if (!isfinite (dst[i])) {
-      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-          "tensor \"%s\" %s should have finite values, but number %"
-          G_GSIZE_FORMAT " is %g", name, expected, i, dst[i]);
-      g_free (dst);
-      return NULL;
-    }
-  return dst;
-}
-
-gboolean
-ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
-    gfloat * scale, gfloat * shift, GError ** error)
-{
-  g_autofree gfloat *gamma = ci_plan_tensor (plan, name, ".weight", 1, &c,
-      error);
-  g_autofree gfloat *beta = gamma ? ci_plan_tensor (plan, name, ".bias", 1, &c,
-      error) : NULL;
-  g_autofree gfloat *mean = beta ? ci_plan_tensor (plan, name,
-      ".running_mean", 1, &c, error) : NULL;
-  g_autofree gfloat *var = mean ? ci_plan_tensor (plan, name, ".running_var",
-      1, &c, error) : NULL;
-
-  if (!var)
-    return FALSE;
-  for (gint64 i = 0; i < c; i++) {
-    gdouble s = gamma[i] / sqrt ((gdouble) var[i] + 1e-5);
-
-    if (var[i] < 0) {
-      g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-          "tensor \"%s.running_var\" should not be negative, but number %"
-          G_GINT64_FORMAT " is %g", name, i, var[i]);
-      return FALSE;
-    }
-    scale[i] = s;
-    shift[i] = beta[i] - mean[i] * s;
-  }
-  return TRUE;
-}
-
-gboolean
-ci_plan_fold_conv (CiPlan * plan, const CiNode * node, gfloat ** weight,
-    gfloat ** bias, GError ** error)
-{
-  gint64 c = node->channels, one = 1;
-  gint64 in = ci_graph_node (plan->graph, node->srcs[0])->channels;
-  gint64 dims[4] = { c, in / node->groups, node->kernel,
-    node->kernel
-  };
-  gsize per_channel = dims[1] * dims[2] * dims[3];
-  g_autofree gfloat *w = NULL, *b = NULL, *scale = NULL, *shift = NULL;
-
-  if (!(w = ci_plan_tensor (plan, node->name, ".weight", 4, dims, error)))
-    return FALSE;
-  if (!node->bias)
-    b = g_new0 (gfloat, c);
-  else if (!(b = ci_plan_tensor (plan, node->name, ".bias", 1, &c, error)))
-    return FALSE;
-
-  scale = g_new (gfloat, c);
-  shift = g_new0 (gfloat, c);
-  for (gint64 o = 0; o < c; o++)
-    scale[o] = 1.0f;
-  if (node->norm_name && !ci_plan_batch_norm (plan, node->norm_name, c, scale,
-          shift, error))
-    return FALSE;
-  if (node->scale_name) {
-    g_autofree gfloat *s = ci_plan_tensor (plan, node->scale_name, "", 1, &one,
-        error);
-
-    if (!s)
-      return FALSE;
-    for (gint64 o = 0; o < c; o++) {
-      scale[o] *= *s;
-      shift[o] *= *s;
-    }
-  }
-  for (gint64 o = 0; o < c; o++) {
-    for (gsize i = 0; i < per_channel; i++)
-      w[o * per_channel + i] *= scale[o];
-    b[o] = b[o] * scale[o] + shift[o];
-  }
-  *weight = g_steal_pointer (&w);
-  *bias = g_steal_pointer (&b);
-  return TRUE;
-}
-
 /* ---- compiling -------------------------------------------------------- */
+
+static gpointer
+alloc (CiPlan * plan, gsize n_bytes, GError ** error)
+{
+  return plan->backend->alloc ? plan->backend->alloc (plan, n_bytes, error)
+      : ci_plan_alloc (plan, n_bytes, error);
+}
 
 /* Where a value's floats lie: values that are computed in place share one. */
 typedef struct
@@ -321,7 +109,7 @@ find_parts (CiPlan * plan, CiValue * into, gsize * within)
 
   for (gint i = 0; i < n; i++)
     into[i] = CI_NO_VALUE;
-  for (gint i = 0; i < n; i++) {
+  for (gint i = 0; i < n && block; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
     gint c = 0;
 
@@ -354,38 +142,22 @@ new_storage (GPtrArray * storages, gsize bytes, gint step)
   return s;
 }
 
-gboolean
-ci_plan_same_weights (const CiNode * a, const CiNode * b)
-{
-  return g_str_equal (a->name, b->name)
-      && g_strcmp0 (a->norm_name, b->norm_name) == 0
-      && g_strcmp0 (a->scale_name, b->scale_name) == 0
-      && a->channels == b->channels && a->kernel == b->kernel
-      && a->stride == b->stride && a->padding == b->padding
-      && a->groups == b->groups && a->activation == b->activation;
-}
-
-gint
-ci_plan_count_maps (const CiPlan * plan, CiValue lead)
-{
-  const CiNode *first = ci_graph_node (plan->graph, lead);
-  CiValue value = lead;
-  gint n = 0;
-
-  do {
-    n++;
-    value = ci_plan_next (plan, value);
-  } while (n < plan->group[lead]
-      && ci_plan_same_weights (first, ci_graph_node (plan->graph, value)));
-  return n;
-}
-
-/* A convolution that may be computed with others before it. */
+/* A node that may be computed with others of its kind before it. */
 static gboolean
 may_join (const CiNode * node, CiValue lead)
 {
-  return node->op == CI_OP_CONV && node->residual == CI_NO_VALUE
-      && node->srcs[0] < lead;
+  return (node->op == CI_OP_CONV || node->op == CI_OP_GROUP_NORM)
+      && node->residual == CI_NO_VALUE && node->srcs[0] < lead;
+}
+
+static gboolean
+may_share (const CiPlan * plan, CiValue lead, const CiNode * node)
+{
+  const CiNode *first = lead == CI_NO_VALUE ? NULL
+      : ci_graph_node (plan->graph, lead);
+
+  return first && first->op == node->op && may_join (node, lead)
+      && plan->backend->share (first, node);
 }
 
 static void
@@ -400,10 +172,9 @@ form_groups (CiPlan * plan)
 
     plan->lead[i] = i;
     plan->group[i] = 1;
-    if (!plan->backend->join || node->op == CI_OP_NONE)
+    if (!plan->backend->share || node->op == CI_OP_NONE)
       continue;
-    if (lead != CI_NO_VALUE && may_join (node, lead)
-        && ci_plan_same_weights (ci_graph_node (plan->graph, lead), node)) {
+    if (may_share (plan, lead, node)) {
       plan->lead[i] = lead;
       plan->group[lead]++;
       plan->group[i] = 0;
@@ -413,12 +184,12 @@ form_groups (CiPlan * plan)
   }
   /* then these groups */
   lead = CI_NO_VALUE;
-  for (guint i = 0; i < n; i++) {
+  for (guint i = 0; i < n && plan->backend->join; i++) {
     CiNode *node = ci_graph_node (plan->graph, i);
     gint n_maps = plan->group[i];
     gboolean join = n_maps > 0 && lead != CI_NO_VALUE;
 
-    if (!plan->backend->join || node->op == CI_OP_NONE || n_maps == 0)
+    if (node->op == CI_OP_NONE || n_maps == 0)
       continue;
     for (CiValue k = i, m = 0; join && m < n_maps; m++) {
       join = may_join (ci_graph_node (plan->graph, k), lead);
@@ -435,6 +206,36 @@ form_groups (CiPlan * plan)
       lead = may_join (node, i) ? (CiValue) i : CI_NO_VALUE;
     }
   }
+}
+
+/* Members of a group that lie on one canvas: parts of their lead. */
+static void
+find_canvas_parts (CiPlan * plan, CiValue * into, gsize * within)
+{
+  for (guint i = 0; i < plan->graph->nodes->len; i++) {
+    CiValue lead = plan->lead[i];
+    const CiPlace *place = &plan->place[i];
+    CiMap *map = ci_plan_map (plan, i);
+
+    if (!place->h)
+      continue;
+    map->pitch = place->w;
+    within[i] = ((gsize) place->y * place->w + place->x) * map->block
+        * plan->element_bytes;
+    if (lead != (CiValue) i)
+      into[i] = lead;
+  }
+}
+
+/* Bytes of what @value lies in: itself, or the canvas that it leads. */
+static gsize
+storage_bytes (CiPlan * plan, CiValue value)
+{
+  const CiPlace *place = &plan->place[value];
+  const CiMap *map = ci_plan_map (plan, value);
+
+  return plan->element_bytes * (place->h ? (gsize) place->h * place->w
+      * map->block : ci_map_floats (map));
 }
 
 static gboolean
@@ -464,6 +265,7 @@ plan_memory (CiPlan * plan, GError ** error)
     last[i] = MAX (last[i], end);
   }
   find_parts (plan, into, within);
+  find_canvas_parts (plan, into, within);
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
     gint end = plan->keep[i] ? G_MAXINT : last[i];
@@ -473,7 +275,7 @@ plan_memory (CiPlan * plan, GError ** error)
     if (node->kind != CI_KIND_MAP || node->op == CI_OP_NONE
         || plan->buffers[i].map.data)
       continue;
-    bytes = ci_map_floats (ci_plan_map (plan, whole)) * sizeof (gfloat);
+    bytes = storage_bytes (plan, whole);
     for (gint k = 0; whole == i && k < MAX (node->n_srcs, 2) && !of[i]; k++) {
       CiValue src = in_place_operand (node, k);
 
@@ -495,7 +297,7 @@ plan_memory (CiPlan * plan, GError ** error)
   }
 
   plan->arena_bytes = place_storages (storages);
-  if (!(arena = ci_plan_alloc (plan, plan->arena_bytes, error)))
+  if (!(arena = alloc (plan, plan->arena_bytes, error)))
     return FALSE;
   for (gint i = 0; i < n; i++) {
     if (of[i])
@@ -512,8 +314,8 @@ plan_memory (CiPlan * plan, GError ** error)
 static gboolean
 input_stays_planar (CiPlan * plan, CiValue input)
 {
-  if (plan->backend->block == 1)
-    return TRUE;
+  if (plan->backend->block <= 1)
+    return plan->backend->block;
   if (ci_graph_node (plan->graph, input)->channels > 4)
     return FALSE;
   for (guint i = 0; i < plan->graph->nodes->len; i++) {
@@ -541,7 +343,10 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
     switch (node->kind) {
       case CI_KIND_MAP:
         buffer->map = (CiMap) {
-        node->channels, hw[2 * i], hw[2 * i + 1], plan->backend->block, NULL};
+        node->channels, hw[2 * i], hw[2 * i + 1], plan->backend->block, NULL,
+              hw[2 * i + 1]};
+        if (!buffer->map.block)
+          buffer->map.block = (node->channels + 7) & ~7;
         if (node->op == CI_OP_INPUT) {
           gsize bytes = (gsize) node->channels * hw[2 * i] * hw[2 * i + 1]
               * sizeof (gfloat);
@@ -555,10 +360,13 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
         }
         break;
       case CI_KIND_DETECTIONS:{
-        gfloat *p = ci_plan_alloc (plan, capacity * 10 * sizeof (gfloat),
-            error);
+        gfloat *p;
 
-        if (!p)
+        plan->detections = i;
+        if (plan->backend->alloc)
+          break;                /* a device keeps its own lists */
+        if (!(p = ci_plan_alloc (plan, capacity * 10 * sizeof (gfloat),
+                    error)))
           return FALSE;
         d->boxes = p;
         d->scores = p + 4 * capacity;
@@ -566,14 +374,13 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
         d->classes = (gint32 *) (p + 7 * capacity);
         d->levels = (gint32 *) (p + 8 * capacity);
         d->cells = (gint32 *) (p + 9 * capacity);
-        plan->detections = i;
         break;
       }
       case CI_KIND_ROWS:
         buffer->map = (CiMap) {
-        node->channels, capacity, 1, 1, NULL};
-        if (!(buffer->map.data = ci_plan_alloc (plan, capacity
-                    * node->channels * sizeof (gfloat), error)))
+        node->channels, capacity, 1, 1, NULL, 1};
+        if (!(buffer->map.data = alloc (plan, capacity * node->channels
+                    * sizeof (gfloat), error)))
           return FALSE;
         break;
       case CI_KIND_MASKS:{
@@ -585,17 +392,21 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
           f = node->mask.stride / node->mask.out_stride;
           buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
         }
+        plan->masks = i;
+        if (plan->backend->alloc)
+          break;
         buffer->grids = ci_plan_alloc (plan, capacity * sizeof (CiMaskGrid),
             error);
         if (!buffer->grids || !(buffer->prob = ci_plan_alloc (plan, capacity
                     * buffer->grid_size * sizeof (gfloat), error)))
           return FALSE;
-        plan->masks = i;
         break;
       }
     }
   }
   form_groups (plan);
+  if (plan->backend->arrange)
+    plan->backend->arrange (plan);
   return plan_memory (plan, error);
 }
 
@@ -608,7 +419,8 @@ make_steps (CiPlan * plan, GError ** error)
     CiStep *step = &plan->steps[plan->n_steps];
 
     if (node->op == CI_OP_NONE
-        || (node->op == CI_OP_INPUT && ci_plan_map (plan, i)->block == 1))
+        || (node->op == CI_OP_INPUT && ci_plan_map (plan, i)->block == 1
+            && !plan->backend->alloc))
       continue;
     if (plan->lead[i] == (CiValue) i) {
       step->node = node;
@@ -649,10 +461,21 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
 
   plan = g_new0 (CiPlan, 1);
   plan->graph = ci_graph_copy (graph);
-  plan->backend = options->backend == CI_BACKEND_REF ? &ci_backend_ref
-      : &ci_backend_cpu;
+  switch (options->backend) {
+    case CI_BACKEND_REF:
+      plan->backend = &ci_backend_ref;
+      break;
+    case CI_BACKEND_CPU:
+      plan->backend = &ci_backend_cpu;
+      break;
+    case CI_BACKEND_CUDA:
+      plan->backend = ci_device_get_backend (options->device);
+      break;
+  }
+  plan->element_bytes = sizeof (gfloat);
   plan->weights = weights;
   plan->pool = options->pool;
+  plan->max_in_flight = MAX (options->max_in_flight, 1);
   plan->detections = plan->masks = CI_NO_VALUE;
   plan->extra = g_ptr_array_new_with_free_func (free);
   plan->names = g_ptr_array_new ();
@@ -660,6 +483,7 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   plan->keep = g_new0 (gboolean, n);
   plan->lead = g_new0 (CiValue, n);
   plan->group = g_new0 (gint, n);
+  plan->place = g_new0 (CiPlace, n);
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
 
@@ -667,6 +491,8 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
         || (options->keep_named && node->value_name);
   }
 
+  if (plan->backend->open && !plan->backend->open (plan, options, error))
+    goto fail;
   hw = g_new0 (gint, 2 * n);
   if (!ci_graph_infer (plan->graph, options->height, options->width, hw,
           error))
@@ -674,7 +500,8 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   /* the yardstick computes each node by itself */
   if (!options->no_fuse && options->backend != CI_BACKEND_REF)
     ci_graph_fuse (plan->graph, plan->keep);
-  if (!make_buffers (plan, hw, error) || !make_steps (plan, error))
+  if (!make_buffers (plan, hw, error) || !make_steps (plan, error)
+      || (plan->backend->finish && !plan->backend->finish (plan, error)))
     goto fail;
 
   for (gint i = 0; i < n; i++) {
@@ -700,11 +527,14 @@ ci_plan_free (CiPlan * plan)
   for (gint i = 0; i < plan->n_steps; i++)
     if (plan->steps[i].free_state)
       plan->steps[i].free_state (plan->steps[i].state);
+  if (plan->backend->close)
+    plan->backend->close (plan);
   g_free (plan->steps);
   g_free (plan->buffers);
   g_free (plan->keep);
   g_free (plan->lead);
   g_free (plan->group);
+  g_free (plan->place);
   g_ptr_array_unref (plan->names);
   g_ptr_array_unref (plan->extra);
   ci_graph_free (plan->graph);
@@ -719,16 +549,14 @@ ci_plan_get_input (CiPlan * plan)
   return plan->input;
 }
 
-gboolean
-ci_plan_run (CiPlan * plan, const CiDetectParams * params, GError ** error)
+static gboolean
+run_steps (CiPlan * plan, GError ** error)
 {
   gint saved = plan->backend->begin ? plan->backend->begin () : 0;
   gint64 network = 0, decode = 0, masks = 0;
   gint64 before = g_get_monotonic_time ();
   gboolean ok = TRUE;
 
-  g_assert (params || plan->detections == CI_NO_VALUE);
-  plan->params = params;
   for (gint i = 0; i < plan->n_steps && ok; i++) {
     CiStep *step = &plan->steps[i];
     gboolean last = i + 1 == plan->n_steps;
@@ -744,36 +572,105 @@ ci_plan_run (CiPlan * plan, const CiDetectParams * params, GError ** error)
       before = now;
     }
   }
-  plan->params = NULL;
-  plan->times = (CiPlanTimes) {
-  network * 1000, decode * 1000, masks * 1000};
+  plan->times.network_ns = network * 1000;
+  plan->times.decode_ns = decode * 1000;
+  plan->times.masks_ns = masks * 1000;
   if (plan->backend->end)
     plan->backend->end (saved);
   return ok;
 }
 
-void
-ci_plan_get_detections (const CiPlan * plan, CiDetections * out)
+/* What the last run found, as callers see it. */
+static void
+show_results (CiPlan * plan)
 {
-  memset (out, 0, sizeof (*out));
   if (plan->detections != CI_NO_VALUE) {
     const CiDetectionBuffer *d = &plan->buffers[plan->detections].detections;
 
-    *out = (CiDetections) {
+    plan->found = (CiDetections) {
     d->count, d->boxes, d->scores, d->classes, d->levels, d->cells,
           d->locations};
   }
+  if (plan->masks != CI_NO_VALUE)
+    plan->found_grids = plan->buffers[plan->masks].grids;
+}
+
+/* @pre: NULL if the input has been filled. */
+static gboolean
+submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
+    const CiDetectParams * params, GError ** error)
+{
+  gint64 start = g_get_monotonic_time ();
+  gboolean ok;
+
+  g_assert (params || plan->detections == CI_NO_VALUE);
+  plan->params = params;
+  if (plan->backend->submit) {
+    ok = plan->backend->submit (plan, pre, image, error);
+  } else {
+    if (pre)
+      ci_preprocess_run (pre, image, plan->input, plan->pool);
+    plan->times.preprocess_ns = (g_get_monotonic_time () - start) * 1000;
+    ok = run_steps (plan, error);
+    show_results (plan);
+  }
+  plan->params = NULL;
+  plan->in_flight += ok;
+  return ok;
+}
+
+gboolean
+ci_plan_run (CiPlan * plan, const CiDetectParams * params, GError ** error)
+{
+  while (plan->in_flight)
+    if (!ci_plan_collect (plan, error))
+      return FALSE;
+  return submit (plan, NULL, NULL, params, error)
+      && ci_plan_collect (plan, error);
+}
+
+gboolean
+ci_plan_submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
+    const CiDetectParams * params, GError ** error)
+{
+  if (plan->in_flight == plan->max_in_flight) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "%d frames are in flight already", plan->in_flight);
+    return FALSE;
+  }
+  return submit (plan, pre, image, params, error);
+}
+
+gboolean
+ci_plan_collect (CiPlan * plan, GError ** error)
+{
+  if (!plan->in_flight) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "no frame is in flight");
+    return FALSE;
+  }
+  plan->in_flight--;
+  return !plan->backend->collect || plan->backend->collect (plan, error);
+}
+
+gint
+ci_plan_get_in_flight (const CiPlan * plan)
+{
+  return plan->in_flight;
+}
+
+void
+ci_plan_get_detections (const CiPlan * plan, CiDetections * out)
+{
+  *out = plan->found;
 }
 
 gboolean
 ci_plan_get_mask (const CiPlan * plan, gint index, CiMaskGrid * out)
 {
-  CiDetections detections;
-
-  ci_plan_get_detections (plan, &detections);
-  if (plan->masks == CI_NO_VALUE || index < 0 || index >= detections.count)
+  if (!plan->found_grids || index < 0 || index >= plan->found.count)
     return FALSE;
-  *out = plan->buffers[plan->masks].grids[index];
+  *out = plan->found_grids[index];
   return TRUE;
 }
 
@@ -783,39 +680,46 @@ ci_plan_get_names (const CiPlan * plan)
   return (const gchar * const *) plan->names->pdata;
 }
 
+static void
+read_map (const CiMap * map, gfloat * dst)
+{
+  gsize plane = (gsize) map->h * map->w;
+
+  if (map->block == 1) {
+    memcpy (dst, map->data, map->c * plane * sizeof (gfloat));
+    return;
+  }
+  for (gint c = 0; c < map->c; c++) {
+    const gfloat *src = map->data + c / map->block * map->block * plane
+        + c % map->block;
+
+    for (gsize p = 0; p < plane; p++)
+      dst[c * plane + p] = src[p * map->block];
+  }
+}
+
 gboolean
 ci_plan_read (const CiPlan * plan, const gchar * name, CiTensor * out)
 {
   for (guint i = 0; i < plan->graph->nodes->len; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
     const CiMap *map = &plan->buffers[i].map;
-    gsize plane = (gsize) map->h * map->w;
-    gfloat *dst;
+    gboolean rows = node->kind == CI_KIND_ROWS;
+    g_autofree gfloat *dst = NULL;
 
     if (!plan->keep[i] || g_strcmp0 (node->value_name, name))
       continue;
-    if (node->kind == CI_KIND_ROWS) {
-      CiDetections detections;
-
-      ci_plan_get_detections (plan, &detections);
-      *out = (CiTensor) {
-        CI_DTYPE_F32, 2, {detections.count, map->c},
-            g_memdup2 (map->data,
-              (gsize) detections.count * map->c * sizeof (gfloat))};
-      return TRUE;
-    }
-    if (node->kind != CI_KIND_MAP)
+    if (node->kind != CI_KIND_MAP && !rows)
       return FALSE;
-    dst = g_new (gfloat, map->c * plane);
-    for (gint c = 0; c < map->c; c++) {
-      const gfloat *src = map->data + c / map->block * map->block * plane
-          + c % map->block;
-
-      for (gsize p = 0; p < plane; p++)
-        dst[c * plane + p] = src[p * map->block];
-    }
-    *out = (CiTensor) {
-      CI_DTYPE_F32, 4, {1, map->c, map->h, map->w}, dst};
+    dst = g_new (gfloat, (gsize) map->c * map->h * map->w);
+    if (!plan->backend->read)
+      read_map (map, dst);
+    else if (!plan->backend->read (plan, i, dst))
+      return FALSE;
+    *out = rows ? (CiTensor) {
+    CI_DTYPE_F32, 2, {plan->found.count, map->c}} : (CiTensor) {
+    CI_DTYPE_F32, 4, {1, map->c, map->h, map->w}};
+    out->data = g_steal_pointer (&dst);
     return TRUE;
   }
   return FALSE;

@@ -12,12 +12,15 @@
 G_BEGIN_DECLS
 
 /* A map in memory: [ceil (c / block)][h][w][block]; lanes behind the last
- * channel are 0. block is 1 (NCHW) or that of the backend. */
+ * channel are 0. block is 1 (NCHW) or that of the backend. A backend whose
+ * block is 0 has all channels of a pixel in one block, in whole octets. */
 typedef struct
 {
   gint c, h, w, block;
   gfloat *data;                 /* 64-byte aligned, if it is no part of
                                    another map */
+  gint pitch;                   /* pixels from row to row: w, but for parts of a
+                                   canvas */
 } CiMap;
 
 typedef struct
@@ -52,21 +55,47 @@ struct _CiStep
 /* A backend: how maps lie in memory, and what makes a step ready to run (sets
  * run, state and free_state). @scratch: bytes of the arena that a step of kind
  * MAP needs only while it runs (CiBuffer.scratch). @begin and @end embrace each
- * run. */
+ * run. All but @prepare may be NULL. */
 typedef struct
 {
   gint block;
-  /* Whether two groups of convolutions, which follow each other and share
-   * weights within themselves, may be one step; NULL: there are no groups. */
-  gboolean (*join) (CiPlan * plan, CiValue a, CiValue b);
-  gboolean (*prepare) (CiPlan * plan, CiStep * step, GError ** error);
-  gsize (*scratch) (CiPlan * plan, CiValue value);
+  /* Whether @b may be computed in one step with @a, which has the same weights
+   * and is of the same op; NULL: every node is a step. */
+  gboolean (*share) (const CiNode *a, const CiNode *b);
+  /* Whether two groups of such nodes, which follow each other, may be one step,
+   * too. */
+  gboolean (*join) (CiPlan *plan, CiValue a, CiValue b);
+  gboolean (*prepare) (CiPlan *plan, CiStep *step, GError **error);
+  gsize (*scratch) (CiPlan *plan, CiValue value);
   gint (*begin) (void);
   void (*end) (gint saved);
+
+  /* Of a backend with a memory of its own. @open comes first, @close last.
+   * @arrange may put groups of maps onto canvases. @alloc: as
+   * ci_plan_alloc(). @finish comes after the steps. */
+  gboolean (*open) (CiPlan *plan, const CiPlanOptions *options,
+      GError **error);
+  void (*close) (CiPlan *plan);
+  void (*arrange) (CiPlan *plan);
+  gpointer (*alloc) (CiPlan *plan, gsize n_bytes, GError **error);
+  gboolean (*finish) (CiPlan *plan, GError **error);
+  gboolean (*submit) (CiPlan *plan, CiPreprocess *pre, const CiImage *image,
+      GError **error);          /* @pre NULL: the input has been filled */
+  gboolean (*collect) (CiPlan *plan, GError **error);
+  gboolean (*read) (const CiPlan *plan, CiValue value, gfloat *nchw);
 } CiBackendFuncs;
 
 extern const CiBackendFuncs ci_backend_ref;
 extern const CiBackendFuncs ci_backend_cpu;
+const CiBackendFuncs *ci_device_get_backend (const CiDevice * device);
+
+/* Maps of a group side by side in one (CiBackendFuncs.arrange): of the lead,
+ * its size in pixels; of all members, their place. */
+typedef struct
+{
+  gint h, w;
+  gint y, x;
+} CiPlace;
 
 struct _CiPlan
 {
@@ -84,6 +113,8 @@ struct _CiPlan
   gint *group;
   CiStep *steps;
   gint n_steps;
+  CiPlace *place;               /* per value; h is 0 without a canvas */
+  gint element_bytes;           /* of maps */
   gsize arena_bytes;
   GPtrArray *extra;             /* other memory, freed with the plan */
   GPtrArray *names;
@@ -91,6 +122,11 @@ struct _CiPlan
   gdouble flops;
 
   const CiDetectParams *params; /* of the current run */
+  /* what the last run found, in the host's memory */
+  CiDetections found;
+  const CiMaskGrid *found_grids;
+  gint in_flight, max_in_flight;
+  gpointer device;              /* the backend's */
   CiPlanTimes times;
 };
 
@@ -142,6 +178,9 @@ gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
  * folded that fusion gave it. */
 gboolean ci_plan_fold_conv (CiPlan * plan, const CiNode * node,
     gfloat ** weight, gfloat ** bias, GError ** error);
+
+/* Drops the CPU backend's packed copies, see ci_weights_forget(). */
+void ci_packed_forget (guint64 id);
 
 /* Whether two convolutions compute the same of different maps. */
 gboolean ci_plan_same_weights (const CiNode * a, const CiNode * b);

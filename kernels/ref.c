@@ -700,4 +700,4 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   }
 }
 
-const CiBackendFuncs ci_backend_ref = { 1, NULL, prepare, NULL, NULL, NULL };
+const CiBackendFuncs ci_backend_ref = { 1, .prepare = prepare };

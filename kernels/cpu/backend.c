@@ -46,12 +46,22 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   g_return_val_if_reached (FALSE);
 }
 
+static gboolean
+share (const CiNode * a, const CiNode * b)
+{
+  return a->op == CI_OP_CONV && ci_plan_same_weights (a, b);
+}
+
 /* Of convolutions, all tasks of a step run side by side. */
 static gboolean
 join (CiPlan * plan, CiValue a, CiValue b)
 {
-  gboolean winograd = ci_cpu_winograd_pays (plan, a);
+  gboolean winograd;
 
+  if (ci_graph_node (plan->graph, a)->op != CI_OP_CONV
+      || ci_graph_node (plan->graph, b)->op != CI_OP_CONV)
+    return FALSE;
+  winograd = ci_cpu_winograd_pays (plan, a);
   return winograd == ci_cpu_winograd_pays (plan, b)
       && (!winograd || ci_cpu_winograd_join (plan, a, b));
 }
@@ -70,6 +80,6 @@ scratch (CiPlan * plan, CiValue value)
   }
 }
 
-const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, join, prepare, scratch,
+const CiBackendFuncs ci_backend_cpu = { CI_BLOCK, share, join, prepare, scratch,
   ci_dnnl_begin, ci_dnnl_end
 };
