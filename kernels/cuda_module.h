@@ -26,8 +26,6 @@ typedef struct
   gpointer (*open) (gint index, gpointer context, GError **error);
   void (*close) (gpointer native);
   const gchar *(*describe) (gconstpointer native);
-  /* Lets go of packed weights that no plan uses. */
-  void (*forget) (gpointer native, guint64 weights_id);
 } CiCudaModule;
 
 struct _CiDevice

@@ -110,16 +110,3 @@ ci_device_get_backend (const CiDevice * device)
 {
   return device->module->backend;
 }
-
-void
-ci_weights_forget (guint64 id)
-{
-  ci_packed_forget (id);
-  g_mutex_lock (&lock);
-  for (GSList * l = devices; l; l = l->next) {
-    CiDevice *device = l->data;
-
-    device->module->forget (device->native, id);
-  }
-  g_mutex_unlock (&lock);
-}

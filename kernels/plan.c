@@ -79,10 +79,12 @@ place_storages (GPtrArray * storages)
 
 /* The operand that @node may overwrite with its result, @index-th choice. */
 static CiValue
-in_place_operand (const CiNode * node, gint index)
+in_place_operand (const CiNode * node, gint index, gint block)
 {
   switch (node->op) {
     case CI_OP_CONV:
+      /* nobody says so of a device's libraries */
+      return index == 0 && block ? node->residual : CI_NO_VALUE;
     case CI_OP_UPSAMPLE:
       return index == 0 ? node->residual : CI_NO_VALUE;
     case CI_OP_ADD:
@@ -277,7 +279,7 @@ plan_memory (CiPlan * plan, GError ** error)
       continue;
     bytes = storage_bytes (plan, whole);
     for (gint k = 0; whole == i && k < MAX (node->n_srcs, 2) && !of[i]; k++) {
-      CiValue src = in_place_operand (node, k);
+      CiValue src = in_place_operand (node, k, plan->backend->block);
 
       /* these still read around what they have written */
       if (src != CI_NO_VALUE && of[src] && of[src]->end == i
@@ -469,6 +471,7 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
       plan->backend = &ci_backend_cpu;
       break;
     case CI_BACKEND_CUDA:
+      plan->owner = ci_device_ref (options->device);
       plan->backend = ci_device_get_backend (options->device);
       break;
   }
@@ -538,6 +541,7 @@ ci_plan_free (CiPlan * plan)
   g_ptr_array_unref (plan->names);
   g_ptr_array_unref (plan->extra);
   ci_graph_free (plan->graph);
+  ci_device_unref (plan->owner);
   g_free (plan);
 }
 

@@ -127,6 +127,7 @@ struct _CiPlan
   const CiMaskGrid *found_grids;
   gint in_flight, max_in_flight;
   gpointer device;              /* the backend's */
+  CiDevice *owner;              /* a reference */
   CiPlanTimes times;
 };
 
@@ -178,9 +179,6 @@ gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
  * folded that fusion gave it. */
 gboolean ci_plan_fold_conv (CiPlan * plan, const CiNode * node,
     gfloat ** weight, gfloat ** bias, GError ** error);
-
-/* Drops the CPU backend's packed copies, see ci_weights_forget(). */
-void ci_packed_forget (guint64 id);
 
 /* Whether two convolutions compute the same of different maps. */
 gboolean ci_plan_same_weights (const CiNode * a, const CiNode * b);

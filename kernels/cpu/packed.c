@@ -55,7 +55,7 @@ is_of_weights (gpointer key, gpointer value, gpointer user_data)
 }
 
 void
-ci_packed_forget (guint64 id)
+ci_weights_forget (guint64 id)
 {
   g_mutex_lock (&lock);
   if (cache)

@@ -38,11 +38,16 @@ typedef struct
   gchar *key;                   /* GPU and cuDNN, for files of choices */
   gint sm;                      /* 90 for compute capability 9.0 */
   gint n_processors;
-  cudnnHandle_t cudnn;
-  cudaStream_t stream;          /* of all plans */
+  /* driver functions */
+  int (*push) (gpointer context);
+  int (*pop) (gpointer *context);
+  int (*release_primary) (int index);   /* NULL: the context is a caller's */
 
-  GMutex lock;                  /* of what follows, and of compiling plans */
-  GHashTable *constants;        /* CiCudaConstant, by key */
+  /* Whoever uses what follows holds the lock: plans from their beginning until
+   * they are compiled, and while they run without a graph. */
+  GMutex lock;
+  cudnnHandle_t cudnn;
+  GHashTable *constants;        /* CiCudaConstant, by key; holds no reference */
 } CiCudaDevice;
 
 /* Makes the device's context current, and what was so before current again.
@@ -62,18 +67,19 @@ typedef struct _CiCudaPlan CiCudaPlan;
 struct _CiCudaPlan
 {
   CiCudaDevice *device;
-  CiDevice *owner;              /* a reference */
   gboolean half;
   gint batch;                   /* images at once */
+  cudaStream_t stream;          /* of its steps */
+  gboolean locked;              /* holds the device's lock */
+  float *input;                 /* device: the planar input of ci_plan_run() */
   GPtrArray *memory;            /* device memory, freed with the plan */
   GPtrArray *constants;         /* CiCudaConstant that it uses */
 
-  /* What kernels read of a frame; one buffer on the device, filled by the
-   * first node of the graph. */
-  CiFrameSettings *settings;    /* device */
-  /* What comes back; written by the last kernel straight into pinned memory
-   * of the frame's slot, whose address it finds in @settings. */
-  gsize results_bytes;
+  /* What kernels read of a frame, on the device. Each frame in flight has its
+   * own, and its own graph with this address in it: steps look here when they
+   * run, not when they are prepared. Its `results` is pinned memory of the
+   * host, into which the last kernel writes what comes back. */
+  const CiFrameSettings *settings;
 
   struct _CiCudaFrames *frames; /* of frame.c */
 };
@@ -94,15 +100,28 @@ CiView ci_cuda_canvas_view (const CiPlan *plan, CiValue lead,
 /* Whether @value lies by itself, without gaps: what cuDNN wants. */
 gboolean ci_cuda_is_dense (const CiPlan *plan, CiValue value);
 
+/* Whether the group @lead reads the canvas of another group, in order. */
+gboolean ci_cuda_is_canvas_of (const CiPlan *plan, CiValue lead);
+
 /* Device memory that lives as long as the plan, zeroed. */
 gpointer ci_cuda_plan_alloc (CiPlan *plan, gsize n_bytes, GError **error);
+
+/* Whole 256 bytes, for parts of one allocation. */
+static inline gsize
+ci_cuda_align (gsize n_bytes)
+{
+  return (n_bytes + 255) & ~(gsize) 255;
+}
 
 /* Constant data on the device, shared by all plans of the same weights and
  * precision. @fill writes @n_bytes, zeroed before, which are then uploaded; it
  * is not called if another plan has been there. The plan keeps a reference. */
+typedef struct _CiCudaConstant CiCudaConstant;
 typedef gboolean (*CiCudaFill) (gpointer host, gpointer data, GError **error);
-gpointer ci_cuda_constant (CiPlan *plan, const gchar *key, gsize n_bytes,
+gconstpointer ci_cuda_constant (CiPlan *plan, const gchar *key, gsize n_bytes,
     CiCudaFill fill, gpointer data, GError **error);
+void ci_cuda_constant_unref (CiCudaDevice *device,
+    CiCudaConstant *constant);
 /* The tensor @prefix@suffix of @n floats as floats, padded with zeros to whole
  * octets. */
 const float *ci_cuda_vector (CiPlan *plan, const gchar *prefix,
@@ -123,6 +142,7 @@ CiDeviceDetections ci_cuda_detections (const CiPlan *plan, CiValue value);
 /* ---- steps ----------------------------------------------------------- */
 
 /* Each makes one kind of step ready to run. */
+gboolean ci_cuda_prepare_input (CiPlan *plan, CiStep *step, GError **error);
 gboolean ci_cuda_prepare_map (CiPlan *plan, CiStep *step, GError **error);
 gsize ci_cuda_map_scratch (CiPlan *plan, CiValue value);
 gboolean ci_cuda_prepare_conv (CiPlan *plan, CiStep *step, GError **error);
@@ -134,6 +154,43 @@ gboolean ci_cuda_prepare_detect (CiPlan *plan, CiStep *step, GError **error);
 gboolean ci_cuda_prepare_conv_at (CiPlan *plan, CiStep *step,
     GError **error);
 gboolean ci_cuda_prepare_masks (CiPlan *plan, CiStep *step, GError **error);
+
+/* @n maps side by side into a canvas, with zeros between them. */
+gboolean ci_cuda_canvas_pack (CiPlan *plan, const CiView *srcs, gint n,
+    CiView dst, const CiCanvas *canvas, GError **error);
+/* In place: act (x * scale of its rectangle; NULL: 1), zeros in the gaps. */
+gboolean ci_cuda_canvas_finish (CiPlan *plan, CiView view,
+    const CiCanvas *canvas, const float *scales, CiActivation activation,
+    GError **error);
+
+/* ---- results (results.c) ---------------------------------------------- */
+
+/* Largest block that a frame can give; what prepares, enqueues and reads it. */
+gsize ci_cuda_results_bytes (const CiPlan *plan);
+gboolean ci_cuda_prepare_results (CiPlan *plan, GError **error);
+gboolean ci_cuda_enqueue_results (CiPlan *plan, GError **error);
+gboolean ci_cuda_read_results (CiPlan *plan, gconstpointer pinned,
+    GError **error);
+
+/* ---- pre-processing (preprocess.c) ------------------------------------- */
+
+/* What the kernels of pre-processing read of a frame format and a frame. */
+gsize ci_cuda_preprocess_settings_bytes (const CiPreprocess *pre);
+gsize ci_cuda_preprocess_scratch_bytes (const CiPreprocess *pre);
+/* Writes the former; @image: planes on the device; @scratch: device memory. */
+void ci_cuda_preprocess_fill (const CiPreprocess *pre, const CiImage *image,
+    gpointer scratch, gpointer settings);
+/* From the planes that @settings (on the device) name to the input @dst. */
+gboolean ci_cuda_enqueue_preprocess (CiPlan *plan, gconstpointer settings,
+    CiView dst, GError **error);
+
+/* ---- frames (frame.c) -------------------------------------------------- */
+
+gboolean ci_cuda_frames_open (CiPlan *plan, GError **error);
+void ci_cuda_frames_close (CiPlan *plan);
+gboolean ci_cuda_submit (CiPlan *plan, CiPreprocess *pre,
+    const CiImage *image, GError **error);
+gboolean ci_cuda_collect (CiPlan *plan, GError **error);
 
 /* ---- convolutions (conv.c, tune.c) ------------------------------------ */
 

@@ -67,6 +67,19 @@ ci_cuda_launch_blocks (CiKernel kernel, const void *args, int gx, int gy,
       dim3 (kernels[kernel].threads), arguments, 0, stream);
 }
 
+cudaError_t
+ci_cuda_load_kernels (void)
+{
+  for (int i = 0; i < CI_N_KERNELS; i++) {
+    cudaFuncAttributes attributes;
+    cudaError_t status = cudaFuncGetAttributes (&attributes, kernels[i].run);
+
+    if (status != cudaSuccess)
+      return status;
+  }
+  return cudaSuccess;
+}
+
 const char *
 ci_cuda_kernel_name (CiKernel kernel)
 {

@@ -53,6 +53,9 @@ cudaError_t ci_cuda_launch_elements (CiKernel kernel, const void *args,
 cudaError_t ci_cuda_launch_blocks (CiKernel kernel, const void *args, int gx,
     int gy, int gz, cudaStream_t stream);
 const char *ci_cuda_kernel_name (CiKernel kernel);
+/* Has them all loaded in the current context: what is loaded on first use
+ * cannot be while a stream is captured. */
+cudaError_t ci_cuda_load_kernels (void);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,45 @@
+/*
+ * fakecuda.h: a CUDA runtime and a cuDNN that compute on the host, for tests
+ * where there is no GPU: what of each the CUDA backend uses, and no more.
+ *
+ * Streams are lazy: what is enqueued happens when somebody waits for it, so a
+ * missing wait shows; memory is filled with garbage when it is allocated; calls
+ * without a current context fail; and any call can be made to fail.
+ *
+ * The environment sets it up:
+ *   FAKECUDA_DEVICES=N     how many GPUs there are (default: 1)
+ *   FAKECUDA_DRIVER=N      the driver's version, 0 for none (default: the
+ *                          headers')
+ *   FAKECUDA_FAIL=N        the N-th call from the start fails
+ *   FAKECUDA_FAIL=NAME:N   the N-th call of the function NAME fails
+ *   FAKECUDA_STICKY=1      and all calls after it
+ *   FAKECUDA_CUDNN=fused   (default), conv-only or none: what cuDNN has engines
+ *                          for
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#ifndef FAKECUDA_H
+#define FAKECUDA_H
+
+#include <cuda_runtime_api.h>
+#include <glib.h>
+
+/* Whether the call of @name is to fail; the first thing every function asks. */
+gboolean fake_fault (const char *name);
+
+/* @func (@data) happens when the stream comes to it: once, or at each launch of
+ * the graph that the stream is being captured into. Then @free_data. */
+void fake_stream_enqueue (cudaStream_t stream, void (*func) (void *data),
+    void *data, void (*free_data) (void *data));
+/* Lets happen what was enqueued. */
+void fake_stream_drain (cudaStream_t stream);
+/* Whether @memory is part of an allocation on the device, with @n_bytes. */
+gboolean fake_is_device (const void *memory, size_t n_bytes);
+
+/* For tests, which look these up in the module: what a test switches and
+ * counts; all calls so far, and the bytes that are allocated on the device. */
+void fakecuda_fail (const char *name, int at, gboolean sticky);
+int fakecuda_calls (void);
+gint64 fakecuda_device_bytes (void);
+
+#endif
