@@ -37,6 +37,7 @@ typedef struct
 struct _CiConv
 {
   CiConvSpec spec;
+  CiCudaPlan *owner;
   CiEngine *engine;             /* NULL: one of our kernels */
   gconstpointer bias;           /* of the type that the engine wants */
   CiView weight;                /* as our kernels see it */
@@ -64,7 +65,8 @@ void ci_engine_free (CiEngine *engine);
 
 /* Sets @engine and @bias of @conv, if cuDNN has something for it. */
 gboolean ci_conv_tune (CiPlan *plan, CiConv *conv, GError **error);
-void ci_engine_unref (CiEngine *engine);
+/* Waits for what @user has enqueued. */
+void ci_engine_unref (CiCudaPlan *user, CiEngine *engine);
 
 /* ---- conv.c ------------------------------------------------------------ */
 

@@ -48,6 +48,7 @@ typedef struct
   GMutex lock;
   cudnnHandle_t cudnn;
   GHashTable *constants;        /* CiCudaConstant, by key; holds no reference */
+  GHashTable *choices;          /* of tune.c */
 } CiCudaDevice;
 
 /* Makes the device's context current, and what was so before current again.
@@ -74,6 +75,8 @@ struct _CiCudaPlan
   float *input;                 /* device: the planar input of ci_plan_run() */
   GPtrArray *memory;            /* device memory, freed with the plan */
   GPtrArray *constants;         /* CiCudaConstant that it uses */
+  gpointer workspace;           /* of all its convolutions; one of memory */
+  gsize workspace_bytes;
 
   /* What kernels read of a frame, on the device. Each frame in flight has its
    * own, and its own graph with this address in it: steps look here when they
@@ -194,17 +197,18 @@ gboolean ci_cuda_collect (CiPlan *plan, GError **error);
 
 /* ---- convolutions (conv.c, tune.c) ------------------------------------ */
 
-/* One convolution of dense maps by cuDNN, or by our own kernels where cuDNN has
- * nothing for it. Channels are those of the views, in whole octets. */
+/* One convolution by cuDNN, or by our own kernels where cuDNN has nothing for
+ * it, the maps are not dense, or there is a channel a group. */
 typedef struct
 {
   gint batch;
-  CiView src, dst;              /* dense; dst may be src's canvas' like */
+  CiView src, dst;
   gint kernel, stride, padding, groups;
   CiActivation activation;
-  CiView residual;              /* data NULL: none; dense */
-  gconstpointer weight;         /* K x kernel x kernel x C / groups, in the
-                                   plan's type; K = dst.cp, C = src.cp */
+  CiView residual;              /* data NULL: none; like dst */
+  gconstpointer weight;         /* dst.cp x kernel x kernel x C, in the plan's
+                                   type; C is src.cp, or src.c / groups if there
+                                   are groups */
   const float *bias;            /* dst.cp */
 } CiConvSpec;
 

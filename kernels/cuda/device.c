@@ -205,6 +205,7 @@ device_close (gpointer native)
   if (device->release_primary)
     device->release_primary (device->index);
   g_hash_table_unref (device->constants);
+  g_clear_pointer (&device->choices, g_hash_table_unref);
   g_mutex_clear (&device->lock);
   g_free (device->description);
   g_free (device->key);
