@@ -16,6 +16,7 @@
 #include <cuda_runtime_api.h>
 
 #include "kernel_map.h"
+#include "kernel_norm.h"
 #include "kernel_conv.h"
 #include "kernel_detect.h"
 #include "kernel_mask.h"
@@ -25,6 +26,7 @@
 /* ELEMENT (name, arguments), BLOCK (name, arguments, threads, shared bytes) */
 #define CI_CUDA_KERNELS(ELEMENT, BLOCK) \
   CI_MAP_KERNELS (ELEMENT, BLOCK) \
+  CI_NORM_KERNELS (ELEMENT, BLOCK) \
   CI_CONV_KERNELS (ELEMENT, BLOCK) \
   CI_DETECT_KERNELS (ELEMENT, BLOCK) \
   CI_MASK_KERNELS (ELEMENT, BLOCK) \
