@@ -77,6 +77,12 @@ get_stack (void)
   return g_private_get (&stack);
 }
 
+gboolean
+fake_has_context (void)
+{
+  return get_stack ()->len > 0;
+}
+
 static int
 env_int (const char *name, int fallback)
 {

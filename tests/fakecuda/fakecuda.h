@@ -13,8 +13,10 @@
  *   FAKECUDA_FAIL=N        the N-th call from the start fails
  *   FAKECUDA_FAIL=NAME:N   the N-th call of the function NAME fails
  *   FAKECUDA_STICKY=1      and all calls after it
- *   FAKECUDA_CUDNN=fused   (default), conv-only or none: what cuDNN has engines
- *                          for
+ *   FAKECUDA_CUDNN=fused   (default), half-bias (of maps of halves, only with a
+ *                          bias of halves), fallback (what heuristics do not
+ *                          know), conv-only or none: what cuDNN has engines for
+ *   FAKECUDA_CUDNN_VERSION=N  as cudnnGetVersion() (default: the headers')
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -35,6 +37,9 @@ void fake_stream_enqueue (cudaStream_t stream, void (*func) (void *data),
 void fake_stream_drain (cudaStream_t stream);
 /* Whether @memory is part of an allocation on the device, with @n_bytes. */
 gboolean fake_is_device (const void *memory, size_t n_bytes);
+
+/* Whether the calling thread has a current context. */
+gboolean fake_has_context (void);
 
 /* For tests, which look these up in the module: what a test switches and
  * counts; all calls so far, and the bytes that are allocated on the device. */
