@@ -194,7 +194,48 @@ build_heads (CiGraph * g, CiValue x, const gint * a)
     }
 }
 
+/* levels, channels, groups of normalisation (0: none), layers: FCOS' towers
+ * and the prediction that each level scales in its own way */
+static void
+build_towers (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue levels[8], reg[8];
+
+  levels[0] = ci_graph_conv (g, x, "stem", 16, 3, 1, 1, 1, TRUE);
+  for (gint l = 1; l < a[0]; l++)
+    levels[l] = ci_graph_max_pool (g, levels[l - 1], 3, 2, 1, FALSE);
+  for (gint layer = 0; layer < a[3]; layer++) {
+    g_autofree gchar *conv = g_strdup_printf ("conv%d", layer);
+    g_autofree gchar *norm = g_strdup_printf ("norm%d", layer);
+
+    for (gint l = 0; l < a[0]; l++)
+      levels[l] = ci_graph_conv (g, levels[l], conv, a[1], 3, 1, 1, 1, TRUE);
+    for (gint l = 0; l < a[0]; l++) {
+      if (a[2])
+        levels[l] = ci_graph_group_norm (g, levels[l], norm, a[2]);
+      levels[l] = ci_graph_activation (g, levels[l], CI_ACTIVATION_RELU);
+    }
+  }
+  for (gint l = 0; l < a[0]; l++)
+    reg[l] = ci_graph_conv (g, levels[l], "reg", 4, 3, 1, 1, 1, TRUE);
+  for (gint l = 0; l < a[0]; l++) {
+    g_autofree gchar *scale = g_strdup_printf ("scales.%d.scale", l);
+    g_autofree gchar *name = g_strdup_printf ("reg.%d", l);
+    g_autofree gchar *tower = g_strdup_printf ("tower.%d", l);
+
+    reg[l] = ci_graph_scale (g, reg[l], scale);
+    ci_graph_output (g, ci_graph_activation (g, reg[l], CI_ACTIVATION_RELU),
+        name);
+    ci_graph_output (g, ci_graph_max_pool (g, levels[l], 2, 1, 0, FALSE),
+        tower);
+  }
+}
+
 static const Case cases[] = {
+  {"towers", 8, 40, 36, {5, 32, 4, 2}, build_towers},
+  {"towers of two levels", 8, 11, 19, {2, 24, 3, 3}, build_towers},
+  {"towers without norms", 8, 24, 40, {4, 16, 0, 3}, build_towers},
+  {"towers, odd channels", 8, 24, 20, {3, 20, 4, 2}, build_towers},
   {"heads of one level", 8, 9, 7, {1, 16}, build_heads},
   {"heads of levels", 8, 40, 36, {4, 64}, build_heads},
   {"small heads of levels, 12", 8, 12, 12, {5, 16}, build_heads},
