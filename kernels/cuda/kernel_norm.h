@@ -177,16 +177,22 @@ ci_group_norm_at (const CiGroupNormArgs * a, const CiView * v,
       + s->octet * CI_OCTET;
 }
 
+/* Of an image. */
+CI_HD int64_t
+ci_group_norm_n_moments (const CiGroupNormArgs * a)
+{
+  return (int64_t) a->first_chunk[a->canvas.n] * (a->src.c / a->unit);
+}
+
 /* The moments of the first chunk of the unit that begins with channel @c;
  * those of the next unit are as far behind as the map has chunks. */
 CI_HD int64_t
 ci_group_norm_moments (const CiGroupNormArgs * a, int n, int rect, int c)
 {
-  int n_units = a->src.c / a->unit;
   int chunks = a->first_chunk[rect + 1] - a->first_chunk[rect];
 
-  return ((int64_t) n * a->first_chunk[a->canvas.n] + a->first_chunk[rect])
-      * n_units + (int64_t) (c / a->unit) * chunks;
+  return n * ci_group_norm_n_moments (a) + (int64_t) a->first_chunk[rect]
+      * (a->src.c / a->unit) + (int64_t) (c / a->unit) * chunks;
 }
 
 CI_HD CiMoments
