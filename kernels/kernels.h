@@ -376,8 +376,9 @@ typedef struct
  * CiPreprocess: frame -> normalised planar float input (SEMANTICS 1):
  * conversion to 8-bit RGB by the frame's own matrix and range, resize,
  * (v - mean) / std, zero padding. Tables and scratch are made by new(); run()
- * allocates nothing. A 4:2:0 chroma sample holds for its 2 x 2 pixels, as in
- * OpenCV's and swscale's conversions, whatever the chroma site of the caps.
+ * allocates nothing. Ten-bit samples are rounded with their conversion, not
+ * before. A 4:2:0 chroma sample holds for its 2 x 2 pixels, as in OpenCV's and
+ * swscale's conversions, whatever the chroma site of the caps.
  */
 typedef struct _CiPreprocess CiPreprocess;
 

@@ -43,7 +43,7 @@ check_arguments (const CiImageFormat * format, const CiPreprocessOptions * o,
       || !check_range ("padded height", o->padded_height, o->resized_height,
           max, error)
       || !check_range ("pixel format", format->pixel_format, CI_PIXEL_NV12,
-          CI_PIXEL_GRAY8, error)
+          CI_PIXEL_P010, error)
       || !check_range ("colour matrix", format->matrix, CI_YUV_BT601,
           CI_YUV_BT2020, error)
       || !check_range ("resize quality", o->quality, CI_RESIZE_EXACT,
@@ -60,39 +60,55 @@ check_arguments (const CiImageFormat * format, const CiPreprocessOptions * o,
   return TRUE;
 }
 
-/* Packed formats: bytes of a pixel; green is byte 1. */
+/* Bytes of a pixel in the first plane, and of what 2 x 2 pixels share in each
+ * other one. Packed formats: red and blue; green is byte 1. */
 static const struct
 {
-  gint bytes, red, blue;
-} packed[] = {
-  [CI_PIXEL_RGB] = {3, 0, 2},
-  [CI_PIXEL_BGR] = {3, 2, 0},
-  [CI_PIXEL_RGBA] = {4, 0, 2},
-  [CI_PIXEL_BGRA] = {4, 2, 0},
-  [CI_PIXEL_RGBX] = {4, 0, 2},
-  [CI_PIXEL_BGRX] = {4, 2, 0},
-  [CI_PIXEL_GRAY8] = {1, 0, 0},
+  gint n_planes, bytes, chroma_bytes, red, blue;
+} formats[] = {
+  [CI_PIXEL_NV12] = {2, 1, 2},
+  [CI_PIXEL_I420] = {3, 1, 1},
+  [CI_PIXEL_RGB] = {1, 3, 0, 0, 2},
+  [CI_PIXEL_BGR] = {1, 3, 0, 2, 0},
+  [CI_PIXEL_RGBA] = {1, 4, 0, 0, 2},
+  [CI_PIXEL_BGRA] = {1, 4, 0, 2, 0},
+  [CI_PIXEL_RGBX] = {1, 4, 0, 0, 2},
+  [CI_PIXEL_BGRX] = {1, 4, 0, 2, 0},
+  [CI_PIXEL_GRAY8] = {1, 1},
+  [CI_PIXEL_P010] = {2, 2, 4},
 };
 
 void
 ci_image_crop (const CiImageFormat * format, const CiImage * image, gint x,
     gint y, CiImage * out)
 {
-  const gboolean nv12 = format->pixel_format == CI_PIXEL_NV12;
+  const CiPixelFormat f = format->pixel_format;
 
   *out = *image;
-  if (!nv12 && format->pixel_format != CI_PIXEL_I420) {
-    out->planes[0] += (gsize) y * image->strides[0]
-        + (gsize) x * packed[format->pixel_format].bytes;
-    return;
-  }
-  out->planes[0] += (gsize) y * image->strides[0] + x;
-  for (gint i = 1; i < (nv12 ? 2 : 3); i++)
-    out->planes[i] += (gsize) (y / 2) * image->strides[i]
-        + (nv12 ? x / 2 * 2 : x / 2);
+  out->planes[0] += (gssize) y * image->strides[0] + x * formats[f].bytes;
+  for (gint i = 1; i < formats[f].n_planes; i++)
+    out->planes[i] += (gssize) (y / 2) * image->strides[i]
+        + x / 2 * formats[f].chroma_bytes;
 }
 
-/* Samples of the frame -> channels of the input, in levels 0-255. */
+gint
+ci_image_get_planes (const CiImageFormat * format, gint row_bytes[3],
+    gint rows[3])
+{
+  const CiPixelFormat f = format->pixel_format;
+
+  row_bytes[0] = format->width * formats[f].bytes;
+  rows[0] = format->height;
+  for (gint i = 1; i < formats[f].n_planes; i++) {
+    row_bytes[i] = (format->width + 1) / 2 * formats[f].chroma_bytes;
+    rows[i] = (format->height + 1) / 2;
+  }
+  return formats[f].n_planes;
+}
+
+/* Samples of the frame (Rec. ITU-R BT.601-7, BT.709-6, BT.2020-2: 10 bits are
+ * two more of the same levels, but 0 to 1023 in full range) -> channels of the
+ * input, in levels 0-255. */
 static void
 set_up_channels (CiPreprocess * pre)
 {
@@ -106,15 +122,18 @@ set_up_channels (CiPreprocess * pre)
   const gdouble kr = kr_kb[pre->format.matrix][0];
   const gdouble kb = kr_kb[pre->format.matrix][1];
   const gdouble kg = 1.0 - kr - kb;
-  const gdouble luma = full ? 1.0 : 255.0 / 219;
-  const gdouble chroma = full ? 1.0 : 255.0 / 224;
+  const gdouble level = format == CI_PIXEL_P010 ? 4 : 1;        /* of 8 bits */
+  const gdouble most = 256 * level - 1;
+  const gdouble luma = 255.0 / (full ? most : 219 * level);
+  const gdouble chroma = 255.0 / (full ? most : 224 * level);
   const gint red = pre->options.rgb ? 0 : 2;
   const gint blue = 2 - red;
   gint c;
 
-  pre->is_yuv = format == CI_PIXEL_NV12 || format == CI_PIXEL_I420;
+  pre->is_yuv = formats[format].n_planes > 1;
   pre->n_channels = format == CI_PIXEL_GRAY8 ? 1 : 3;
-  pre->pixel_bytes = 1;
+  pre->pixel_bytes = formats[format].bytes;
+  pre->chroma_bytes = formats[format].chroma_bytes;
 
   if (pre->is_yuv || format == CI_PIXEL_GRAY8) {
     for (c = 0; c < 3; c++)
@@ -129,13 +148,12 @@ set_up_channels (CiPreprocess * pre)
       pre->matrix[blue][1] = chroma * 2 * (1 - kb);
     }
     for (c = 0; c < 3; c++)
-      pre->matrix[c][3] = -(full ? 0 : 16) * luma
-          - 128 * (pre->matrix[c][1] + pre->matrix[c][2]);
+      pre->matrix[c][3] = -(full ? 0 : 16 * level) * luma
+          - 128 * level * (pre->matrix[c][1] + pre->matrix[c][2]);
   } else {
-    pre->pixel_bytes = packed[format].bytes;
-    pre->component[red] = packed[format].red;
+    pre->component[red] = formats[format].red;
     pre->component[1] = 1;
-    pre->component[blue] = packed[format].blue;
+    pre->component[blue] = formats[format].blue;
     for (c = 0; c < 3; c++)
       pre->matrix[c][c] = 1.0;
   }

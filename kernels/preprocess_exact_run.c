@@ -175,18 +175,24 @@ store_levels (CiV8i even, CiV8i odd, Lanes * dst)
   *dst = (Lanes) v;
 }
 
-/* A byte of each word. */
+/* A sample of each word. */
+CI_INLINE CiV8i
+bits_at (Lanes words, const gint shift, const gint n)
+{
+  return (CiV8i) (words >> shift & ((1 << n) - 1));
+}
+
 CI_INLINE CiV8i
 byte_at (Lanes words, const gint shift)
 {
-  return (CiV8i) (words >> shift & 0xff);
+  return bits_at (words, shift, 8);
 }
 
-/* Two columns of YUV and the chroma that they share. Their luma is at bit
- * @shift on. */
+/* Two columns of YUV and the chroma that they share. Their luma, of @bits, ends
+ * at bits @shift and @shift + @step. */
 CI_INLINE void
 convert_yuv (const CiPreprocess * pre, const Lanes * luma, const gint shift,
-    CiV8i u, CiV8i v, Lanes * dst)
+    const gint step, const gint bits, CiV8i u, CiV8i v, Lanes * dst)
 {
   const gint32 (*m)[4] = pre->exact.matrix;
   const gint blue = pre->component[0], red = pre->component[2];
@@ -197,8 +203,8 @@ convert_yuv (const CiPreprocess * pre, const Lanes * luma, const gint shift,
 
 #pragma GCC unroll 2
   for (half = 0; half < 2; half++) {
-    CiV8i even = byte_at (luma[half], shift) * m[1][0];
-    CiV8i odd = byte_at (luma[half], shift + 8) * m[1][0];
+    CiV8i even = bits_at (luma[half], shift, bits) * m[1][0];
+    CiV8i odd = bits_at (luma[half], shift + step, bits) * m[1][0];
 
     store_levels (even + b, odd + b, &dst[blue * 2 + half]);
     store_levels (even + g, odd + g, &dst[2 + half]);
@@ -264,7 +270,7 @@ load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
   const CiPixelFormat format = pre->format.pixel_format;
   const gint width = pre->format.width;
   const gint chroma_width = (width + 1) / 2;
-  const gint n_pixels = pre->pixel_bytes == 1 ? 4 : 1;  /* in a word */
+  const gint n_pixels = 4 / pre->pixel_bytes;   /* in a word */
   const Lanes *luma = (const Lanes *) scratch->luma;
   const Lanes *u = (const Lanes *) scratch->chroma;
   const Lanes *v = (const Lanes *) scratch->chroma2;
@@ -283,7 +289,7 @@ load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
     for (g = 0; g < n / 4; g++)
 #pragma GCC unroll 2
       for (i = 0; i < 2; i++)
-        convert_yuv (pre, luma + g * 2, 16 * i,
+        convert_yuv (pre, luma + g * 2, 16 * i, 8, 8,
             byte_at (u[g], 16 * i), byte_at (u[g], 16 * i + 8),
             tile + (2 * g + i) * 6);
   } else if (format == CI_PIXEL_I420) {
@@ -295,8 +301,14 @@ load_tile (const CiPreprocess * pre, const BlockRows * block, gint x, gint n,
 #pragma GCC unroll 4
       for (i = 0; i < 4; i++)
         convert_yuv (pre, luma + (2 * g + i / 2) * 2,
-            16 * (i % 2), byte_at (u[g], 8 * i), byte_at (v[g], 8 * i),
+            16 * (i % 2), 8, 8, byte_at (u[g], 8 * i), byte_at (v[g], 8 * i),
             tile + (4 * g + i) * 6);
+  } else if (format == CI_PIXEL_P010) {
+    fetch (block->chroma, BLOCK / 2, 4 * chroma_width, 2 * x, 4, n / 2,
+        scratch->chroma);
+    for (g = 0; g < n / 2; g++)
+      convert_yuv (pre, luma + g * 2, 6, 16, 10, bits_at (u[g], 6, 10),
+          bits_at (u[g], 22, 10), tile + g * 6);
   } else if (format == CI_PIXEL_GRAY8) {
     for (g = 0; g < n / 4; g++)
 #pragma GCC unroll 2

@@ -71,19 +71,28 @@ load_pixel (const guint8 * src, const gint bytes)
   return bytes == 4 ? load4 (src) : load2 (src) | (guint32) src[2] << 16;
 }
 
-/* Blends byte @left / 8 of each word of @a with byte @right / 8 of @b. */
+/* Blends the samples, up to @most, from bit @left of each word of @a and from
+ * bit @right of @b on. */
 CI_INLINE void
-blend_words (const guint32 * restrict a, gint left, const guint32 * restrict b,
-    gint right, const gfloat * restrict weight, gint n, gfloat * restrict dst)
+blend_samples (const guint32 * restrict a, gint left,
+    const guint32 * restrict b, gint right, const guint32 most,
+    const gfloat * restrict weight, gint n, gfloat * restrict dst)
 {
   gint i;
 
   for (i = 0; i < n; i++) {
-    gfloat v0 = (gint) (a[i] >> left & 0xff);
-    gfloat v1 = (gint) (b[i] >> right & 0xff);
+    gfloat v0 = (gint) (a[i] >> left & most);
+    gfloat v1 = (gint) (b[i] >> right & most);
 
     dst[i] = v0 + (v1 - v0) * weight[i];
   }
+}
+
+CI_INLINE void
+blend_words (const guint32 * a, gint left, const guint32 * b, gint right,
+    const gfloat * weight, gint n, gfloat * dst)
+{
+  blend_samples (a, left, b, right, 0xff, weight, n, dst);
 }
 
 /* A plane of one component. */
@@ -115,6 +124,37 @@ blend_pairs (const guint8 * src, const CiFastTaps * taps, gint n,
   blend_words (words, 8, words, 24, taps->weight, n, dst1);
 }
 
+/* P010. */
+CI_INLINE void
+blend_plane10 (const guint8 * src, const CiFastTaps * taps, gint n,
+    guint32 * restrict words, gfloat * dst)
+{
+  const gint *restrict index = taps->index;
+  gint i;
+
+#pragma GCC unroll 4
+  for (i = 0; i < n; i++)
+    words[i] = load4 (src + index[i]);
+  blend_samples (words, 6, words, 22, 0x3ff, taps->weight, n, dst);
+}
+
+CI_INLINE void
+blend_pairs10 (const guint8 * src, const CiFastTaps * taps, gint n,
+    guint32 * restrict left, guint32 * restrict right, gfloat * dst0,
+    gfloat * dst1)
+{
+  const gint *restrict index = taps->index;
+  gint i;
+
+#pragma GCC unroll 4
+  for (i = 0; i < n; i++) {
+    left[i] = load4 (src + index[i]);
+    right[i] = load4 (src + index[i] + 4);
+  }
+  blend_samples (left, 6, right, 6, 0x3ff, taps->weight, n, dst0);
+  blend_samples (left, 22, right, 22, 0x3ff, taps->weight, n, dst1);
+}
+
 CI_INLINE void
 blend_packed (const guint8 * src, const CiFastTaps * taps, gint n,
     const gint bytes, const gint component[3], guint32 * restrict left,
@@ -138,12 +178,11 @@ CI_INLINE void
 load_row (const CiPreprocess * pre, const CiImage * image, gint plane,
     gint row, guint32 * const words[2], gfloat * const dst[3])
 {
-  const gboolean pairs = plane == 1
-      && pre->format.pixel_format == CI_PIXEL_NV12;
   const CiFastTaps *taps = plane > 0 ? &pre->fast.chroma_x : &pre->fast.x;
   const gint width = plane > 0 ? (pre->format.width + 1) / 2
       : pre->format.width;
-  const gint bytes = pairs ? 2 : pre->pixel_bytes;
+  const gint bytes = plane > 0 ? pre->chroma_bytes : pre->pixel_bytes;
+  const gboolean deep = pre->format.pixel_format == CI_PIXEL_P010;
   const gint n = pre->options.resized_width;
   const guint8 *src = image->planes[plane] +
       (gssize) row * image->strides[plane];
@@ -155,7 +194,11 @@ load_row (const CiPreprocess * pre, const CiImage * image, gint plane,
     memcpy (twice + bytes, src, bytes);
     src = twice;
   }
-  if (pairs)
+  if (deep && plane == 0)
+    blend_plane10 (src, taps, n, words[0], dst[0]);
+  else if (deep)
+    blend_pairs10 (src, taps, n, words[0], words[1], dst[1], dst[2]);
+  else if (bytes == 2)
     blend_pairs (src, taps, n, words[0], dst[1], dst[2]);
   else if (bytes == 1)
     blend_plane (src, taps, n, words[0], dst[plane]);
@@ -215,12 +258,12 @@ ci_preprocess_fast_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row)
 {
   static const gint planes_of_packed[3] = { 0, 0, 0 };
-  static const gint planes_of_nv12[3] = { 0, 1, 1 };
+  static const gint planes_of_pairs[3] = { 0, 1, 1 };
   static const gint planes_of_i420[3] = { 0, 1, 2 };
   const CiPreprocessOptions *o = &pre->options;
   const gint *plane_of = !pre->is_yuv ? planes_of_packed
-      : pre->format.pixel_format == CI_PIXEL_NV12 ? planes_of_nv12
-      : planes_of_i420;
+      : pre->format.pixel_format == CI_PIXEL_I420 ? planes_of_i420
+      : planes_of_pairs;
   const gsize plane_size = (gsize) o->padded_width * o->padded_height;
   /* An even and an odd row of each component, and which they are. */
   gfloat *samples[2][3];
@@ -278,7 +321,7 @@ ci_preprocess_fast_init (CiPreprocess * pre)
           o->resized_width)
       || !fast_taps_init (&pre->fast.y, y_ratio, height, 1, o->resized_height)
       || !fast_taps_init (&pre->fast.chroma_x, x_ratio / 2, (width + 1) / 2,
-          pre->format.pixel_format == CI_PIXEL_NV12 ? 2 : 1, o->resized_width)
+          pre->chroma_bytes, o->resized_width)
       || !fast_taps_init (&pre->fast.chroma_y, y_ratio / 2, (height + 1) / 2,
           1, o->resized_height))
     return FALSE;

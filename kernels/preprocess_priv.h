@@ -62,9 +62,10 @@ struct _CiPreprocess
   CiImageFormat format;
   CiPreprocessOptions options;
 
-  gboolean is_yuv;              /* NV12 or I420 */
+  gboolean is_yuv;              /* planes of luma and halved chroma */
   gint n_channels;              /* resized on their own: 3, or 1 for grey */
-  gint pixel_bytes;             /* packed formats and grey: 1, 3 or 4 */
+  gint pixel_bytes;             /* in the first plane: 1 to 4 */
+  gint chroma_bytes;            /* of a sample, or pair, in the others */
   /* Packed: byte of each input channel, and the other way round; YUV: channels
    * of blue, green and red. */
   gint component[3];
@@ -99,6 +100,11 @@ struct _CiPreprocess
     } fast;
   };
 };
+
+/** Bytes of a row and rows of each plane of a frame; returns how many planes
+ * there are. */
+gint ci_image_get_planes (const CiImageFormat * format, gint row_bytes[3],
+    gint rows[3]);
 
 /** Sets up tables and scratch_bytes for one quality; FALSE if memory lacks.
  * The owner clears in either case. */

@@ -409,7 +409,8 @@ set_region (CiSession * session, const CiRegion * region, GError ** error)
   CiImageFormat image = whole->image;
   /* chroma samples are not split */
   gboolean halved = image.pixel_format == CI_PIXEL_NV12
-      || image.pixel_format == CI_PIXEL_I420;
+      || image.pixel_format == CI_PIXEL_I420
+      || image.pixel_format == CI_PIXEL_P010;
   gint64 x0 = MAX (region->x, 0), y0 = MAX (region->y, 0);
   gint64 x1 = MIN ((gint64) region->x + region->width, image.width);
   gint64 y1 = MIN ((gint64) region->y + region->height, image.height);

@@ -23,6 +23,7 @@ cond_inst_format_from_info (const GstVideoInfo * info, CiImageFormat * format)
     {GST_VIDEO_FORMAT_RGBx, CI_PIXEL_RGBX},
     {GST_VIDEO_FORMAT_BGRx, CI_PIXEL_BGRX},
     {GST_VIDEO_FORMAT_GRAY8, CI_PIXEL_GRAY8},
+    {GST_VIDEO_FORMAT_P010_10LE, CI_PIXEL_P010},
   };
   guint i = 0;
 

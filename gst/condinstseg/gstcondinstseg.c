@@ -75,7 +75,8 @@
 GST_DEBUG_CATEGORY_STATIC (cond_inst_seg_debug);
 #define GST_CAT_DEFAULT cond_inst_seg_debug
 
-#define FORMATS "{ NV12, I420, RGB, BGR, RGBA, BGRA, RGBx, BGRx, GRAY8 }"
+#define FORMATS "{ NV12, I420, P010_10LE, RGB, BGR, RGBA, BGRA, RGBx, " \
+    "BGRx, GRAY8 }"
 #define VIDEO_CAPS "video/x-raw, format = (string) " FORMATS ", " \
     "width = (int) [ 1, 32767 ], height = (int) [ 1, 32767 ], " \
     "framerate = " GST_VIDEO_FPS_RANGE

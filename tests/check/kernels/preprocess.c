@@ -12,13 +12,13 @@
 #include "preprocess_priv.h"
 
 static const CiPixelFormat yuv_formats[] = {
-  CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8
+  CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_P010
 };
 
 /* ---- plain references ------------------------------------------------- */
 
-/* RGB levels of a sample of Y, U and V by the definitions of the standards,
- * clamped but not rounded. */
+/* 8-bit RGB levels of a sample of Y, U and V by the definitions of the
+ * standards, clamped but not rounded. */
 static void
 reference_rgb (const CiImageFormat * format, gdouble y, gdouble u, gdouble v,
     gdouble rgb[3])
@@ -26,17 +26,19 @@ reference_rgb (const CiImageFormat * format, gdouble y, gdouble u, gdouble v,
   static const gdouble red[] = { 0.299, 0.2126, 0.2627 };
   static const gdouble blue[] = { 0.114, 0.0722, 0.0593 };
   gdouble kr = red[format->matrix], kb = blue[format->matrix];
+  gint bits = format->pixel_format == CI_PIXEL_P010 ? 10 : 8;
+  gdouble scale = 1 << (bits - 8), most = (1 << bits) - 1;
   gdouble luma, cb, cr;
   gint c;
 
   if (format->full_range) {
-    luma = y / 255;
-    cb = (u - 128) / 255;
-    cr = (v - 128) / 255;
+    luma = y / most;
+    cb = (u - 128 * scale) / most;
+    cr = (v - 128 * scale) / most;
   } else {
-    luma = (y - 16) / 219;
-    cb = (u - 128) / 224;
-    cr = (v - 128) / 224;
+    luma = (y / scale - 16) / 219;
+    cb = (u / scale - 128) / 224;
+    cr = (v / scale - 128) / 224;
   }
   rgb[0] = luma + cr * (2 - 2 * kr);
   rgb[2] = luma + cb * (2 - 2 * kb);
@@ -51,7 +53,8 @@ static gdouble
 reference_sample (const Frame * frame, gint c, gint x, gint y)
 {
   CiPixelFormat f = frame->format.pixel_format;
-  gboolean yuv = f == CI_PIXEL_NV12 || f == CI_PIXEL_I420;
+  gboolean yuv = n_planes (f) > 1;
+  const guint8 *sample;
   gint w = frame->format.width, h = frame->format.height;
   gint plane = 0, offset;
 
@@ -63,15 +66,18 @@ reference_sample (const Frame * frame, gint c, gint x, gint y)
   y = CLAMP (y, 0, h - 1);
   offset = x * pixel_bytes (f);
   if (yuv && c > 0) {
-    plane = f == CI_PIXEL_NV12 ? 1 : c;
-    offset = f == CI_PIXEL_NV12 ? 2 * x + c - 1 : x;
+    plane = n_planes (f) == 2 ? 1 : c;
+    offset = n_planes (f) == 2 ? pixel_bytes (f) * (2 * x + c - 1) : x;
   } else if (pixel_bytes (f) >= 3) {
     gboolean swap = f == CI_PIXEL_BGR || f == CI_PIXEL_BGRA
         || f == CI_PIXEL_BGRX;
 
     offset += swap ? 2 - c : c;
   }
-  return frame->memory[plane][(gsize) y * frame->image.strides[plane] + offset];
+  sample = frame->memory[plane] + (gsize) y * frame->image.strides[plane]
+      + offset;
+  /* the upper ten of sixteen bits */
+  return f == CI_PIXEL_P010 ? sample[1] << 2 | sample[0] >> 6 : sample[0];
 }
 
 static void
@@ -196,6 +202,54 @@ GST_START_TEST (test_known_colours)
 
 GST_END_TEST;
 
+/* 100 % colours of 10-bit signals (SMPTE RP 219 and BT.2111 give them), their
+ * lower six bits set or not. */
+GST_START_TEST (test_known_deep_colours)
+{
+  static const struct
+  {
+    CiYuvMatrix matrix;
+    gboolean full;
+    guint16 yuv[3];
+    guint8 rgb[3];
+  } colours[] = {
+    {CI_YUV_BT709, FALSE, {64, 512, 512}, {0, 0, 0}},
+    {CI_YUV_BT709, FALSE, {940, 512, 512}, {255, 255, 255}},
+    {CI_YUV_BT709, FALSE, {502, 512, 512}, {128, 128, 128}},
+    {CI_YUV_BT709, FALSE, {250, 409, 960}, {255, 0, 0}},
+    {CI_YUV_BT709, FALSE, {691, 167, 105}, {0, 255, 0}},
+    {CI_YUV_BT709, FALSE, {127, 960, 471}, {0, 0, 255}},
+    {CI_YUV_BT709, FALSE, {877, 64, 553}, {255, 255, 0}},
+    {CI_YUV_BT2020, FALSE, {294, 387, 960}, {255, 0, 0}},
+    {CI_YUV_BT709, TRUE, {0, 512, 512}, {0, 0, 0}},
+    {CI_YUV_BT709, TRUE, {1023, 512, 512}, {255, 255, 255}},
+  };
+
+  for (guint i = 0; i < 2 * G_N_ELEMENTS (colours); i++) {
+    guint k = i / 2, low = i % 2 * 63;
+    g_autofree guint8 *got = NULL;
+    Frame frame;
+
+    frame_init (&frame, CI_PIXEL_P010, 1, 1, 0, 1);
+    frame.format.matrix = colours[k].matrix;
+    frame.format.full_range = colours[k].full;
+    for (gint c = 0; c < 3; c++) {
+      guint8 *dst = frame.memory[c > 0] + (c > 1 ? 2 : 0);
+
+      dst[0] = (colours[k].yuv[c] << 6 | low) & 0xff;
+      dst[1] = colours[k].yuv[c] >> 2;
+    }
+    got = run_exact (&frame, TRUE, 1, 1, NULL);
+    for (gint c = 0; c < 3; c++)
+      fail_unless (ABS (got[c] - colours[k].rgb[c]) <= 1,
+          "colour %u channel %d is %d, expected %d", k, c, got[c],
+          colours[k].rgb[c]);
+    frame_clear (&frame);
+  }
+}
+
+GST_END_TEST;
+
 static const gint sizes[][2] = {
   {1, 1}, {2, 1}, {1, 2}, {3, 5}, {4, 16}, {17, 33}, {1, 40}, {40, 1},
   {133, 47}, {256, 31}
@@ -225,9 +279,11 @@ GST_START_TEST (test_yuv_conversion)
                 const guint8 *pixel = got + (y * w + x) * 3;
                 gdouble rgb[3];
 
+                /* coefficients of 20 bits times samples of 10 */
                 reference_pixel (&frame, x, y, rgb);
                 for (c = 0; c < 3; c++)
-                  check (fabs (pixel[c] - rgb[c]) < 0.501,
+                  check (fabs (pixel[c] - rgb[c]) < (yuv_formats[f] ==
+                          CI_PIXEL_P010 ? 0.502 : 0.501),
                       "format %d, %d x %d, matrix %d, full %d: channel %d at "
                       "%d, %d is %d, expected %g", yuv_formats[f], w, h,
                       matrix, full, c, x, y, pixel[c], rgb[c]);
@@ -273,7 +329,8 @@ frame_contrast (Frame * frame)
 GST_START_TEST (test_exact_resize)
 {
   static const CiPixelFormat formats[] = {
-    CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_RGB, CI_PIXEL_BGRA
+    CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_RGB, CI_PIXEL_BGRA,
+    CI_PIXEL_P010
   };
   const gboolean contrast = __i__;
   guint f, s;
@@ -307,7 +364,7 @@ GST_START_TEST (test_portable_loops)
   guint s;
   gint f;
 
-  for (f = CI_PIXEL_NV12; f <= CI_PIXEL_GRAY8; f++) {
+  for (f = CI_PIXEL_NV12; f <= CI_PIXEL_P010; f++) {
     for (s = 0; s < G_N_ELEMENTS (resizes); s++) {
       gint w = resizes[s].out_w, h = resizes[s].out_h;
       gsize n = (gsize) w * h * 3 * sizeof (gfloat);
@@ -386,7 +443,7 @@ GST_START_TEST (test_fast_resize)
 {
   static const CiPixelFormat formats[] = {
     CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_RGB, CI_PIXEL_BGR,
-    CI_PIXEL_RGBX, CI_PIXEL_BGRA
+    CI_PIXEL_RGBX, CI_PIXEL_BGRA, CI_PIXEL_P010
   };
   CiPreprocessOptions options = plain_options;
   guint f, s;
@@ -495,7 +552,7 @@ GST_END_TEST;
 GST_START_TEST (test_threads)
 {
   static const CiPixelFormat formats[] = {
-    CI_PIXEL_NV12, CI_PIXEL_GRAY8, CI_PIXEL_BGR
+    CI_PIXEL_NV12, CI_PIXEL_GRAY8, CI_PIXEL_BGR, CI_PIXEL_P010
   };
   CiPool *pool = ci_pool_new (3);
   guint f;
@@ -584,7 +641,7 @@ GST_START_TEST (test_bad_arguments)
   f[1].height = -48;
   f[2].width = 16385;
   f[3].height = G_MAXINT;
-  f[4].pixel_format = 9;
+  f[4].pixel_format = 10;
   f[5].pixel_format = -1;
   f[6].matrix = 3;
   o[0].resized_width = 0;
@@ -679,6 +736,7 @@ preprocess_suite (void)
   tcase_set_timeout (tc, 300);
   suite_add_tcase (s, tc);
   tcase_add_test (tc, test_known_colours);
+  tcase_add_test (tc, test_known_deep_colours);
   tcase_add_test (tc, test_yuv_conversion);
   tcase_add_loop_test (tc, test_exact_resize, 0, 2);
   tcase_add_test (tc, test_portable_loops);

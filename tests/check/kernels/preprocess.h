@@ -31,7 +31,8 @@ typedef struct
 static inline gint
 n_planes (CiPixelFormat f)
 {
-  return f == CI_PIXEL_NV12 ? 2 : f == CI_PIXEL_I420 ? 3 : 1;
+  return f == CI_PIXEL_NV12 || f == CI_PIXEL_P010 ? 2
+      : f == CI_PIXEL_I420 ? 3 : 1;
 }
 
 static inline gint
@@ -46,6 +47,8 @@ pixel_bytes (CiPixelFormat f)
     case CI_PIXEL_RGBX:
     case CI_PIXEL_BGRX:
       return 4;
+    case CI_PIXEL_P010:
+      return 2;
     default:
       return 1;
   }
@@ -67,7 +70,7 @@ frame_init (Frame * frame, CiPixelFormat f, gint width, gint height,
   for (p = 0; p < n_planes (f); p++) {
     gint w = p ? (width + 1) / 2 : width;
     gint h = p ? (height + 1) / 2 : height;
-    gint row = p && f == CI_PIXEL_NV12 ? 2 * w : pixel_bytes (f) * w;
+    gint row = pixel_bytes (f) * (p && n_planes (f) == 2 ? 2 * w : w);
     gsize i, size;
 
     frame->image.strides[p] = row + padding;

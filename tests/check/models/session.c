@@ -173,12 +173,16 @@ planes_of (CiPixelFormat format, gint width, gint height)
     image.planes[1] = pixels + luma_size;
     image.planes[2] = image.planes[1] + chroma * ((height + 1) / 2);
     image.strides[1] = image.strides[2] = chroma;
+  } else if (format == CI_PIXEL_P010) {
+    image.planes[1] = pixels + 2 * luma_size;
+    image.strides[0] = 2 * width;
+    image.strides[1] = 4 * chroma;
   }
   return image;
 }
 
 static const CiPixelFormat region_formats[] = {
-  CI_PIXEL_RGB, CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8
+  CI_PIXEL_RGB, CI_PIXEL_NV12, CI_PIXEL_I420, CI_PIXEL_GRAY8, CI_PIXEL_P010
 };
 
 /* What is found in a region is what is found in a frame that ends where the
