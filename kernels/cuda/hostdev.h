@@ -22,6 +22,13 @@
 # define CI_HD static inline
 #endif
 
+/* Before a loop that the compiler for GPUs would not unroll by itself. */
+#ifdef __CUDA_ARCH__
+# define CI_UNROLL _Pragma ("unroll")
+#else
+# define CI_UNROLL
+#endif
+
 /* Channels of a pixel come in groups of this many, which a thread moves at
  * once. */
 #define CI_OCTET 8

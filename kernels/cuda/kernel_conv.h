@@ -10,13 +10,6 @@
 
 #include "hostdev.h"
 
-/* Where the compiler for GPUs would not do it by itself. */
-#ifdef __CUDA_ARCH__
-# define CI_UNROLL _Pragma ("unroll")
-#else
-# define CI_UNROLL
-#endif
-
 /* What follows the sums of an octet, from element @to of @dst on: bias,
  * residual (@residual.data NULL: none), activation. Channels that only fill the
  * octet stay 0. */

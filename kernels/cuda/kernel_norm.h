@@ -17,11 +17,6 @@
 #define CI_SLICE_OCTETS 8
 /* A thread loads as many pixels before it needs the first. */
 #define CI_SUM_AHEAD 4
-#ifdef __CUDACC__
-# define CI_UNROLL _Pragma ("unroll")
-#else
-# define CI_UNROLL
-#endif
 /* Pixels of a thread, at least, and chunks of a map, at most: what the chunks
  * have summed is read again by every block of the map. */
 #define CI_SUM_PIXELS 8
