@@ -104,7 +104,7 @@ ci_conv_new (CiPlan * plan, const CiConvSpec * spec, const gchar * name,
   if (!ok)
     g_clear_pointer (&conv, ci_conv_free);
   else if (!conv->engine && !is_depthwise (spec)) {
-    g_debug ("%s: cuDNN has nothing for it", name);
+    g_info ("%s: cuDNN has nothing for it", name);
     conv->weight = row_view (spec, spec->weight, 0, 0);
   }
   return conv;

@@ -303,8 +303,17 @@ add_engine (GPtrArray * engines, CiCudaDevice * device,
     ci_engine_free (engine);
 }
 
+/* Whether @status is more than a way to say that there is nothing. */
+static gboolean
+is_fault (cudnnStatus_t status)
+{
+  return status != CUDNN_STATUS_SUCCESS
+      && CUDNN_STATUS_CATEGORY (status) != CUDNN_STATUS_BAD_PARAM
+      && CUDNN_STATUS_CATEGORY (status) != CUDNN_STATUS_NOT_SUPPORTED;
+}
+
 /* Adds plans of the configurations that one of cuDNN's heuristics proposes. */
-static void
+static cudnnStatus_t
 ask (GPtrArray * engines, CiCudaDevice * device,
     cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode, CiForm form,
     gboolean half)
@@ -342,21 +351,28 @@ ask (GPtrArray * engines, CiCudaDevice * device,
   while (n_made)
     cudnnBackendDestroyDescriptor (configs[--n_made]);
   builder_clear (&b);
+  return b.status;
 }
 
 GPtrArray *
-ci_engines_new (CiCudaDevice * device, const CiConvSpec * spec, CiForm form)
+ci_engines_new (CiCudaDevice * device, const CiConvSpec * spec, CiForm form,
+    GError ** error)
 {
+  static const cudnnBackendHeurMode_t modes[] = {
+    CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK
+  };
   GPtrArray *engines =
       g_ptr_array_new_with_free_func ((GDestroyNotify) ci_engine_free);
   Builder b = { CUDNN_STATUS_SUCCESS, 0, {NULL} };
   cudnnBackendDescriptor_t graph = operation_graph (&b, device, spec, form);
+  gboolean graph_made = b.status == CUDNN_STATUS_SUCCESS;
 
-  if (b.status == CUDNN_STATUS_SUCCESS) {
-    ask (engines, device, graph, CUDNN_HEUR_MODE_A, form, spec->src.half);
-    if (!engines->len)
-      ask (engines, device, graph, CUDNN_HEUR_MODE_FALLBACK, form,
-          spec->src.half);
+  for (guint i = 0; graph_made && i < G_N_ELEMENTS (modes) && !engines->len
+      && !is_fault (b.status); i++)
+    b.status = ask (engines, device, graph, modes[i], form, spec->src.half);
+  if (is_fault (b.status)) {
+    ci_cudnn_ok (b.status, "looking for engines", error);
+    g_clear_pointer (&engines, g_ptr_array_unref);
   }
   builder_clear (&b);
   return engines;

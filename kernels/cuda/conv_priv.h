@@ -49,9 +49,10 @@ struct _CiConv
 /* ---- conv_cudnn.c ------------------------------------------------------ */
 
 /* Plans that are ready to run and need no more than CI_MAX_WORKSPACE, best
- * guess first: none, if cuDNN has nothing for that. */
+ * guess first: none, if cuDNN has nothing for that. NULL and @error if it could
+ * not be asked. */
 GPtrArray *ci_engines_new (CiCudaDevice *device, const CiConvSpec *spec,
-    CiForm form);
+    CiForm form, GError **error);
 /* Sets @plan and @workspace from @json. */
 gboolean ci_engine_load (CiCudaDevice *device, CiEngine *engine);
 /* The plan for ci_engine_load(), or NULL if it cannot be written down. */

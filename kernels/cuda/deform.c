@@ -170,6 +170,7 @@ ci_cuda_prepare_deform_conv (CiPlan * plan, CiStep * step, GError ** error)
   spec.dst = dst;
   spec.kernel = spec.stride = 1;
   spec.groups = node->groups;
+  spec.activation = node->activation;
   if (!load_weights (plan, node, &spec, error))
     return FALSE;
   for (gint i = 0; i < n_parts; i++) {

@@ -480,7 +480,8 @@ count_engines (const Graph * graph, cudnnBackendHeurMode_t mode)
         return 0;
   if (g_str_equal (what, "fallback") && mode != CUDNN_HEUR_MODE_FALLBACK)
     return 0;
-  return mode == CUDNN_HEUR_MODE_FALLBACK ? 1 : N_ENGINES;
+  return mode == CUDNN_HEUR_MODE_FALLBACK || g_str_equal (what, "single") ? 1
+      : N_ENGINES;
 }
 
 static cudnnStatus_t

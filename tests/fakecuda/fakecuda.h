@@ -13,9 +13,10 @@
  *   FAKECUDA_FAIL=N        the N-th call from the start fails
  *   FAKECUDA_FAIL=NAME:N   the N-th call of the function NAME fails
  *   FAKECUDA_STICKY=1      and all calls after it
- *   FAKECUDA_CUDNN=fused   (default), half-bias (of maps of halves, only with a
- *                          bias of halves), fallback (what heuristics do not
- *                          know), conv-only or none: what cuDNN has engines for
+ *   FAKECUDA_CUDNN=WHAT    what cuDNN has engines for: fused (default), single
+ *                          (just one for each graph: nothing to choose),
+ *                          half-bias (maps of halves want such a bias),
+ *                          fallback (heuristics know nothing), conv-only, none
  *   FAKECUDA_CUDNN_VERSION=N  as cudnnGetVersion() (default: the headers')
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
