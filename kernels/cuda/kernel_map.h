@@ -105,17 +105,22 @@ ci_store_zeros (const CiView * v, int64_t at)
   ci_store8 (v, at, zeros);
 }
 
+#define CI_ACTIVATE_OCTET(activation) \
+  case activation: \
+    for (int k = 0; k < CI_OCTET; k++) \
+      values[k] = ci_activate (values[k], activation); \
+    break
+
+/* ci_activate() of each, the choice being made once. */
 CI_HD void
 ci_activate_octet (float values[CI_OCTET], int activation)
 {
-  if (activation == CI_ACT_NONE)
-    return;
-  if (activation == CI_ACT_RELU)
-    for (int k = 0; k < CI_OCTET; k++)
-      values[k] = values[k] > 0.0f ? values[k] : 0.0f;
-  else
-    for (int k = 0; k < CI_OCTET; k++)
-      values[k] = ci_activate (values[k], activation);
+  switch (activation) {
+    CI_ACTIVATE_OCTET (CI_ACT_RELU);
+    CI_ACTIVATE_OCTET (CI_ACT_RELU6);
+    CI_ACTIVATE_OCTET (CI_ACT_SWISH);
+    CI_ACTIVATE_OCTET (CI_ACT_HARD_SIGMOID);
+  }
 }
 
 /* The octet of floats from @p on, which is aligned. */

@@ -301,8 +301,8 @@ ci_group_norm_stats_block (const CiGroupNormArgs * a, void *memory, int bx,
 #define CI_GROUP_NORM_SHARED (3 * CI_SUM_THREADS * 4)
 
 /* Normalises what the thread has of its chunk. @group: the first one that
- * touches the slice, whose moments begin @shared; those of the next ones lie
- * @stride behind each other. */
+ * touches the slice, whose moments begin @shared, with the factor for its values
+ * in place of m2; those of the next ones lie @stride behind each other. */
 CI_HD void
 ci_group_norm_write (const CiGroupNormArgs * a, const CiSumSpot * s, int n,
     const float *shared, int group, int stride)
@@ -318,7 +318,7 @@ ci_group_norm_write (const CiGroupNormArgs * a, const CiSumSpot * s, int n,
         ((int) ci_quotient (c, a->by_group) - group) * stride);
 
     mean[k] = m.mean;
-    scale[k] /= sqrtf (m.m2 / m.n + 1e-5f);
+    scale[k] *= m.m2;
   }
   for (int p = s->pixel; p < s->end; p += CI_SUM_AHEAD * lanes) {
     float values[CI_SUM_AHEAD][CI_OCTET];
@@ -376,7 +376,8 @@ ci_group_norm_block (const CiGroupNormArgs * a, void *memory, int bx, int by,
     ci_group_norm_clear (a, bx - a->first_chunk[a->canvas.n], by, bz, thread);
     return 0;
   }
-  /* first the moments of all groups that touch the slice, some threads each */
+  /* first the moments of all groups that touch the slice, at most one for each
+   * of its channels: four threads or more for each */
   s = ci_group_norm_spot (a, bx, by, thread);
   c1 = ci_min (c0 + a->slices.width * CI_OCTET, a->dst.c);
   group = ci_quotient (c0, a->by_group);
@@ -411,6 +412,8 @@ ci_group_norm_block (const CiGroupNormArgs * a, void *memory, int bx, int by,
 
     for (int l = lane + left; l < lanes; l += left)
       m = ci_moments_add (m, ci_moments_load (shared, thread + l - lane));
+    if (left == 1)
+      m.m2 = 1.0f / sqrtf (m.m2 / m.n + 1e-5f);
     ci_moments_store (shared, thread, m);
   }
   return 1;
