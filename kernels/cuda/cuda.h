@@ -85,6 +85,7 @@ struct _CiCudaPlan
   const CiFrameSettings *settings;
 
   struct _CiCudaFrames *frames; /* of frame.c */
+  struct _CiCudaResults *results;       /* of results.c */
 };
 
 static inline CiCudaPlan *
@@ -138,9 +139,11 @@ gboolean ci_cuda_elements (CiPlan *plan, CiKernel kernel, gconstpointer args,
 gboolean ci_cuda_blocks (CiPlan *plan, CiKernel kernel, gconstpointer args,
     gint gx, gint gy, gint gz, GError **error);
 
-/* The lists on the device that a value of kind DETECTIONS is (@n: its image),
- * and the rows of one of kind ROWS (floats, capacity x channels, dense). */
-CiDeviceDetections ci_cuda_detections (const CiPlan *plan, CiValue value);
+/* The lists on the device that the plan's value of kind DETECTIONS is, and that
+ * of kind MASKS, after ci_cuda_prepare_results(). A value of kind ROWS is an
+ * ordinary buffer: floats, capacity x channels, dense. */
+CiDeviceDetections ci_cuda_detections (const CiPlan *plan);
+CiDeviceMasks ci_cuda_masks (const CiPlan *plan);
 
 /* ---- steps ----------------------------------------------------------- */
 
@@ -168,7 +171,8 @@ gboolean ci_cuda_canvas_finish (CiPlan *plan, CiView view,
 
 /* ---- results (results.c) ---------------------------------------------- */
 
-/* Largest block that a frame can give; what prepares, enqueues and reads it. */
+/* Largest block that a frame can give; what prepares (any number of times),
+ * enqueues and reads it. */
 gsize ci_cuda_results_bytes (const CiPlan *plan);
 gboolean ci_cuda_prepare_results (CiPlan *plan, GError **error);
 gboolean ci_cuda_enqueue_results (CiPlan *plan, GError **error);

@@ -40,10 +40,12 @@ typedef struct
 /* ---- helpers ----------------------------------------------------------- */
 
 /* Loops of constant length whose arrays shall be registers. */
-#if defined (__CUDACC__) || defined (__clang__)
-# define CI_UNROLL _Pragma ("unroll")
-#else
-# define CI_UNROLL _Pragma ("GCC unroll 64")
+#ifndef CI_UNROLL
+# ifdef __CUDACC__
+#  define CI_UNROLL _Pragma ("unroll")
+# else
+#  define CI_UNROLL
+# endif
 #endif
 
 /* A product that is rounded, never part of a fused multiplication and addition:

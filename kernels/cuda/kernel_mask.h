@@ -60,6 +60,7 @@ typedef struct
   int32_t n_params;
   int32_t rel_coords, channels, n_layers, full_map;
   int32_t stride, out_stride, factor;   /* factor: stride / out_stride */
+  int32_t n_blocks;             /* per detection */
   float sizes_of_interest[CI_MAX_LEVELS];
   CiDeviceMasks out;
 } CiMaskHeadArgs;
@@ -229,7 +230,7 @@ ci_head_span (int from, int to, int f, int n, int *first, int *last)
  * x [@y0, @y1), whose logits are those from (@first_x, @first_y) on. */
 CI_HD void
 ci_head_enlarge (const CiMaskHeadArgs * a, const float *logits,
-    const CiDeviceGrid * grid, int64_t offset, int x0, int x1, int y0, int y1,
+    const CiDeviceGrid * grid, int x0, int x1, int y0, int y1,
     int first_x, int first_y, int thread)
 {
   int f = a->factor, lane = thread % 32;
@@ -258,12 +259,12 @@ ci_head_enlarge (const CiMaskHeadArgs * a, const float *logits,
   }
 }
 
-/* Block: a detection and each @n_blocks-th tile of its grid. Phase 0 loads the
+/* Block: a detection and each n_blocks-th tile of its grid. Phase 0 loads the
  * parameters; then odd phases make the logits of a tile, even ones its cells.
  * The kernels differ in how many features and channels they have room for. */
 CI_HD int
 ci_head_block (const CiMaskHeadArgs * a, const int features, const int width,
-    void *shared, int detection, int by, int n_blocks, int thread, int phase)
+    void *shared, int detection, int by, int thread, int phase)
 {
   CiHeadShared *s = (CiHeadShared *) shared;
   float *params = (float *) (s + 1);
@@ -277,7 +278,7 @@ ci_head_block (const CiMaskHeadArgs * a, const int features, const int width,
   grid = ci_head_grid (a, detection);
   columns = (grid.width + side - 1) / side;
   n_tiles = columns * ((grid.height + side - 1) / side);
-  tile = by + ci_max (phase - 1, 0) / 2 * n_blocks;
+  tile = by + ci_max (phase - 1, 0) / 2 * a->n_blocks;
   /* the first block also tells where the grid lies, which may be empty */
   if (tile >= n_tiles && (by > 0 || phase > 2))
     return 0;
@@ -331,20 +332,14 @@ ci_head_block (const CiMaskHeadArgs * a, const int features, const int width,
   return 1;
 }
 
-typedef struct
-{
-  CiMaskHeadArgs head;
-  int32_t n_blocks;             /* by is below this */
-} CiMaskHeadLaunch;
-
 #define CI_HEAD_KERNEL(name, features, width) \
   CI_HD int \
-  ci_##name##_block (const CiMaskHeadLaunch * a, void *shared, int bx, int by, \
+  ci_##name##_block (const CiMaskHeadArgs * a, void *shared, int bx, int by, \
       int bz, int thread, int phase) \
   { \
     (void) bz; \
-    return ci_head_block (&a->head, features, width, shared, bx, by, \
-        a->n_blocks, thread, phase); \
+    return ci_head_block (a, features, width, shared, bx, by, thread, \
+        phase); \
   }
 
 /* CondInst's shape, BoxInst's and all others */
@@ -547,11 +542,11 @@ ci_collect_block (const CiCollectArgs * a, void *shared, int bx, int by,
 }
 
 #define CI_MASK_KERNELS(ELEMENT, BLOCK) \
-  BLOCK (mask_head_8, CiMaskHeadLaunch, CI_HEAD_THREADS, \
+  BLOCK (mask_head_8, CiMaskHeadArgs, CI_HEAD_THREADS, \
       CI_HEAD_SHARED (8, 8)) \
-  BLOCK (mask_head_16, CiMaskHeadLaunch, CI_HEAD_THREADS, \
+  BLOCK (mask_head_16, CiMaskHeadArgs, CI_HEAD_THREADS, \
       CI_HEAD_SHARED (16, 8)) \
-  BLOCK (mask_head_32, CiMaskHeadLaunch, CI_HEAD_THREADS, \
+  BLOCK (mask_head_32, CiMaskHeadArgs, CI_HEAD_THREADS, \
       CI_HEAD_SHARED (32, 32)) \
   ELEMENT (blend_masks, CiBlendMasksArgs) \
   BLOCK (collect, CiCollectArgs, CI_COLLECT_THREADS, 0)
