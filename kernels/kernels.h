@@ -370,6 +370,8 @@ typedef struct
   gboolean rgb;                 /* channel order of the input: RGB, else BGR */
   gfloat mean[3], std[3];       /* in that order */
   CiResizeQuality quality;
+  gboolean on_device;           /* for ci_plan_submit() of plans on a device
+                                   only: without the CPU's scratch */
 } CiPreprocessOptions;
 
 /**
@@ -392,7 +394,8 @@ void ci_preprocess_run (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, CiPool * pool);
 /** The resized 8-bit image of the last run, resized_height x resized_width x 3
  * in the input's channel order (for dumps and tests); made on this call, valid
- * until the next one. NULL with CI_RESIZE_FAST, which has no such image. */
+ * until the next one. NULL with CI_RESIZE_FAST, which has no such image, and
+ * with on_device. */
 const guint8 *ci_preprocess_get_resized (const CiPreprocess * pre);
 
 /** Size of the resized frame for a short side of @min_size and at most

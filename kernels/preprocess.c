@@ -91,21 +91,6 @@ ci_image_crop (const CiImageFormat * format, const CiImage * image, gint x,
         + x / 2 * formats[f].chroma_bytes;
 }
 
-gint
-ci_image_get_planes (const CiImageFormat * format, gint row_bytes[3],
-    gint rows[3])
-{
-  const CiPixelFormat f = format->pixel_format;
-
-  row_bytes[0] = format->width * formats[f].bytes;
-  rows[0] = format->height;
-  for (gint i = 1; i < formats[f].n_planes; i++) {
-    row_bytes[i] = (format->width + 1) / 2 * formats[f].chroma_bytes;
-    rows[i] = (format->height + 1) / 2;
-  }
-  return formats[f].n_planes;
-}
-
 /* Samples of the frame (Rec. ITU-R BT.601-7, BT.709-6, BT.2020-2: 10 bits are
  * two more of the same levels, but 0 to 1023 in full range) -> channels of the
  * input, in levels 0-255. */
@@ -173,16 +158,17 @@ ci_preprocess_new (const CiImageFormat * format,
   pre->format = *format;
   pre->options = *options;
   set_up_channels (pre);
-  ok = options->quality == CI_RESIZE_EXACT ? ci_preprocess_exact_init (pre)
+  ok = options->on_device ? ci_preprocess_device_init (pre)
+      : options->quality == CI_RESIZE_EXACT ? ci_preprocess_exact_init (pre)
       : ci_preprocess_fast_init (pre);
-  if (ok) {
+  if (ok && !options->on_device) {
     pre->max_tasks = MIN (MAX_TASKS, options->resized_height);
     pre->max_tasks = CLAMP (MAX_SCRATCH_BYTES / pre->scratch_bytes, 1,
         (gsize) pre->max_tasks);
     pre->scratch_base =
         g_try_malloc (pre->max_tasks * pre->scratch_bytes + 63);
   }
-  if (!pre->scratch_base) {
+  if (!ok || (!options->on_device && !pre->scratch_base)) {
     g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
         "pre-processing: no memory for tables and scratch of a %d x %d frame "
         "resized to %d x %d", format->width, format->height,
@@ -190,7 +176,8 @@ ci_preprocess_new (const CiImageFormat * format,
     ci_preprocess_free (pre);
     return NULL;
   }
-  pre->scratch = (guint8 *) CI_ALIGN64 (pre->scratch_base);
+  if (pre->scratch_base)
+    pre->scratch = (guint8 *) CI_ALIGN64 (pre->scratch_base);
   return pre;
 }
 
@@ -199,7 +186,9 @@ ci_preprocess_free (CiPreprocess * pre)
 {
   if (!pre)
     return;
-  if (pre->options.quality == CI_RESIZE_EXACT)
+  if (pre->options.on_device)
+    g_free (pre->device.settings);
+  else if (pre->options.quality == CI_RESIZE_EXACT)
     ci_preprocess_exact_clear (pre);
   else
     ci_preprocess_fast_clear (pre);
@@ -251,6 +240,7 @@ ci_preprocess_run (CiPreprocess * pre, const CiImage * image, gfloat * dst,
   gint n_threads = ci_pool_get_n_threads (pool);
 
   g_return_if_fail (pre != NULL && image != NULL && dst != NULL);
+  g_return_if_fail (!pre->options.on_device);
 
   ci_pool_run (pool, run_task, &run,
       n_threads == 1 ? 1 : MIN (n_threads * TASKS_PER_THREAD, pre->max_tasks));
@@ -264,7 +254,7 @@ ci_preprocess_get_resized (const CiPreprocess * pre)
   gsize n = (gsize) o->resized_width * o->resized_height;
   gint x, y, c;
 
-  if (o->quality != CI_RESIZE_EXACT)
+  if (o->quality != CI_RESIZE_EXACT || o->on_device)
     return NULL;
   /* off the per-frame path: made on demand */
   if (!self->exact.packed)

@@ -7,6 +7,7 @@
 #include "preprocess_priv.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "simd.h"
 
@@ -57,15 +58,49 @@ coarse_weights_do (const gdouble * w, gint n, gint first, gint i, gint in,
       1 << CI_EXACT_WEIGHT_BITS;
 }
 
+gint
+ci_preprocess_exact_capacity (gint in, gint out)
+{
+  gint side = ceil (MAX ((gdouble) in / out, 1.0));
+
+  return MIN (2 * side + 1, in);
+}
+
 /* Pillow 9.4 Resample.c, precompute_coeffs() and normalize_coeffs_8bpc(), for
  * the triangle filter. */
-static gboolean
-exact_taps_init (CiExactTaps * taps, gint in, gint out, gint n_entries)
+gint
+ci_preprocess_exact_filter (gint in, gint out, gint index, gdouble * w,
+    gint * first_sample)
 {
   gdouble scale = (gdouble) in / out;
   gdouble support = MAX (scale, 1.0);
-  gint capacity = (gint) ceil (support) * 2 + 1;
-  g_autofree gdouble *w = g_try_new (gdouble, capacity);
+  gdouble center = (index + 0.5) * scale;
+  gint first = MAX (0, (gint) (center - support + 0.5));
+  gint end = MIN (in, (gint) (center + support + 0.5));
+  gint shift, j, n = end - first;
+  gdouble sum = 0.0;
+
+  for (j = 0; j < n; j++) {
+    gdouble d = fabs ((first + j - center + 0.5) * (1.0 / support));
+
+    w[j] = d < 1.0 ? 1.0 - d : 0.0;
+    sum += w[j];
+  }
+  for (j = 0; j < n; j++)
+    w[j] = floor (0.5 + w[j] / sum * (1 << CI_EXACT_WEIGHT_BITS));
+  for (shift = 0; shift < n - 1 && w[shift] == 0.0; shift++);
+  while (n - 1 > shift && w[n - 1] == 0.0)
+    n--;
+  memmove (w, w + shift, (n - shift) * sizeof (*w));
+  *first_sample = first + shift;
+  return n - shift;
+}
+
+static gboolean
+exact_taps_init (CiExactTaps * taps, gint in, gint out, gint n_entries)
+{
+  g_autofree gdouble *w = g_try_new (gdouble,
+      ci_preprocess_exact_capacity (in, out));
   gint i, j, pass;
 
   taps->outputs = g_try_new (CiExactOutput, n_entries);
@@ -76,34 +111,17 @@ exact_taps_init (CiExactTaps * taps, gint in, gint out, gint n_entries)
   for (pass = 0; pass < 2; pass++) {
     for (i = 0; i < n_entries; i++) {
       CiExactOutput *output = &taps->outputs[i];
-      gint index = MIN (i, out - 1);
-      gdouble center = (index + 0.5) * scale;
-      gint first = MAX (0, (gint) (center - support + 0.5));
-      gint end = MIN (in, (gint) (center + support + 0.5));
-      gint shift, n = end - first;
-      gdouble sum = 0.0;
+      gint index = MIN (i, out - 1), first;
+      gint n = ci_preprocess_exact_filter (in, out, index, w, &first);
 
-      for (j = 0; j < n; j++) {
-        gdouble d = fabs ((first + j - center + 0.5) * (1.0 / support));
-
-        w[j] = d < 1.0 ? 1.0 - d : 0.0;
-        sum += w[j];
-      }
-      for (j = 0; j < n; j++)
-        w[j] = floor (0.5 + w[j] / sum * (1 << CI_EXACT_WEIGHT_BITS));
-      for (shift = 0; shift < n - 1 && w[shift] == 0.0; shift++);
-      while (n - 1 > shift && w[n - 1] == 0.0)
-        n--;
-
-      output->first = (first + shift) / 2;
+      output->first = first / 2;
       output->n_pairs = (first + n - 1) / 2 - output->first + 1;
       if (pass == 0) {
         taps->max_pairs = MAX (taps->max_pairs, output->n_pairs);
         continue;
       }
-      output->fine = !coarse_weights_do (w + shift, n - shift, first + shift,
-          index, in, out);
-      for (j = shift; j < n; j++) {
+      output->fine = !coarse_weights_do (w, n, first, index, in, out);
+      for (j = 0; j < n; j++) {
         gint pair = (first + j) / 2 - output->first;
         gint bit = (first + j) % 2 * 16;
         gint weight = w[j];
@@ -125,6 +143,16 @@ exact_taps_init (CiExactTaps * taps, gint in, gint out, gint n_entries)
     }
   }
   return TRUE;
+}
+
+void
+ci_preprocess_exact_matrix (const CiPreprocess * pre, gint32 matrix[3][4])
+{
+  for (gint c = 0; c < 3; c++) {
+    for (gint i = 0; i < 4; i++)
+      matrix[c][i] = lrint (pre->matrix[c][i] * (1 << CI_EXACT_MATRIX_BITS));
+    matrix[c][3] += 1 << (CI_EXACT_MATRIX_BITS - 1);
+  }
 }
 
 static gpointer
@@ -189,7 +217,7 @@ ci_preprocess_exact_init (CiPreprocess * pre)
   const CiPreprocessOptions *o = &pre->options;
   gint n_outputs = (o->resized_width + CI_EXACT_STRIP - 1) &
       ~(CI_EXACT_STRIP - 1);
-  gint c, i, x;
+  gint x;
   CiExactScratch unused;
 
   if (!exact_taps_init (&pre->exact.x, pre->format.width, o->resized_width,
@@ -198,13 +226,7 @@ ci_preprocess_exact_init (CiPreprocess * pre)
           o->resized_height, o->resized_height))
     return FALSE;
 
-  for (c = 0; c < 3; c++) {
-    for (i = 0; i < 4; i++)
-      pre->exact.matrix[c][i] =
-          lrint (pre->matrix[c][i] * (1 << CI_EXACT_MATRIX_BITS));
-    pre->exact.matrix[c][3] += 1 << (CI_EXACT_MATRIX_BITS - 1);
-  }
-
+  ci_preprocess_exact_matrix (pre, pre->exact.matrix);
   for (x = 0; x < n_outputs; x += CI_EXACT_STRIP) {
     const CiExactOutput *first = &pre->exact.x.outputs[x];
     const CiExactOutput *last = &first[CI_EXACT_STRIP - 1];

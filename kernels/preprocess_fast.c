@@ -15,8 +15,19 @@
 
 #include <string.h>
 
-/* Half-pixel centres. @ratio source samples make an output, of @in ones that
- * are @step apart. */
+/* Half-pixel centres. */
+gint
+ci_preprocess_fast_tap (gdouble ratio, gint in, gint i, gfloat * weight)
+{
+  gdouble pos = CLAMP ((i + 0.5) * ratio - 0.5, 0.0, in - 1.0);
+  /* there is a second sample except where there is but one */
+  gint index = MIN ((gint) pos, MAX (in - 2, 0));
+
+  *weight = pos - index;
+  return index;
+}
+
+/* Samples are @step apart. */
 static gboolean
 fast_taps_init (CiFastTaps * taps, gdouble ratio, gint in, gint step, gint out)
 {
@@ -27,14 +38,9 @@ fast_taps_init (CiFastTaps * taps, gdouble ratio, gint in, gint step, gint out)
   if (!taps->index || !taps->weight)
     return FALSE;
 
-  for (i = 0; i < out; i++) {
-    gdouble pos = CLAMP ((i + 0.5) * ratio - 0.5, 0.0, in - 1.0);
-    /* there is a second sample except where there is but one */
-    gint index = MIN ((gint) pos, MAX (in - 2, 0));
-
-    taps->index[i] = index * step;
-    taps->weight[i] = pos - index;
-  }
+  for (i = 0; i < out; i++)
+    taps->index[i] = step *
+        ci_preprocess_fast_tap (ratio, in, i, &taps->weight[i]);
   return TRUE;
 }
 
@@ -308,6 +314,21 @@ ci_preprocess_fast_rows (CiPreprocess * pre, const CiImage * image,
 
 /* ---- set-up ----------------------------------------------------------- */
 
+void
+ci_preprocess_fast_matrix (const CiPreprocess * pre, gfloat matrix[3][4],
+    gfloat low[3], gfloat high[3])
+{
+  const CiPreprocessOptions *o = &pre->options;
+
+  for (gint c = 0; c < 3; c++) {
+    for (gint i = 0; i < 3; i++)
+      matrix[c][i] = pre->matrix[c][i] / o->std[c];
+    matrix[c][3] = (pre->matrix[c][3] - o->mean[c]) / o->std[c];
+    low[c] = (0.0f - o->mean[c]) / o->std[c];
+    high[c] = (255.0f - o->mean[c]) / o->std[c];
+  }
+}
+
 gboolean
 ci_preprocess_fast_init (CiPreprocess * pre)
 {
@@ -315,7 +336,6 @@ ci_preprocess_fast_init (CiPreprocess * pre)
   const gint width = pre->format.width, height = pre->format.height;
   const gdouble x_ratio = (gdouble) width / o->resized_width;
   const gdouble y_ratio = (gdouble) height / o->resized_height;
-  gint c, i;
 
   if (!fast_taps_init (&pre->fast.x, x_ratio, width, pre->pixel_bytes,
           o->resized_width)
@@ -326,14 +346,8 @@ ci_preprocess_fast_init (CiPreprocess * pre)
           1, o->resized_height))
     return FALSE;
 
-  for (c = 0; c < 3; c++) {
-    for (i = 0; i < 3; i++)
-      pre->fast.matrix[c][i] = pre->matrix[c][i] / o->std[c];
-    pre->fast.matrix[c][3] = (pre->matrix[c][3] - o->mean[c]) / o->std[c];
-    pre->fast.low[c] = (0.0f - o->mean[c]) / o->std[c];
-    pre->fast.high[c] = (255.0f - o->mean[c]) / o->std[c];
-  }
-
+  ci_preprocess_fast_matrix (pre, pre->fast.matrix, pre->fast.low,
+      pre->fast.high);
   pre->fast.row_bytes = CI_ALIGN64 (o->resized_width * sizeof (gfloat));
   pre->scratch_bytes = 8 * pre->fast.row_bytes;
   return TRUE;

@@ -6,6 +6,9 @@
 #ifndef CI_PREPROCESS_PRIV_H
 #define CI_PREPROCESS_PRIV_H
 
+#include <string.h>
+
+#include "cuda/kernel_preprocess.h"
 #include "kernels.h"
 
 #define CI_PREPROCESS_MAX_SIZE 16384
@@ -15,8 +18,8 @@
 #define CI_EXACT_BLOCK 16
 #define CI_EXACT_STRIP 32
 /** Fraction bits of the conversion, and of the weights: two parts. */
-#define CI_EXACT_MATRIX_BITS 20
-#define CI_EXACT_WEIGHT_BITS 22
+#define CI_EXACT_MATRIX_BITS CI_PREPROCESS_MATRIX_BITS
+#define CI_EXACT_WEIGHT_BITS CI_PREPROCESS_WEIGHT_BITS
 #define CI_EXACT_COARSE_BITS 15
 #define CI_EXACT_FINE_BITS (CI_EXACT_WEIGHT_BITS - CI_EXACT_COARSE_BITS)
 #define CI_EXACT_HALF (1u << (CI_EXACT_COARSE_BITS - 1))
@@ -98,18 +101,34 @@ struct _CiPreprocess
       gfloat low[3], high[3];   /* levels 0 and 255, normalised */
       gsize row_bytes;          /* room for a row of floats or words */
     } fast;
+    struct                      /* with options.on_device */
+    {
+      CiPreprocessSettings *settings;   /* and tables; without planes */
+      gsize bytes;
+    } device;
   };
 };
 
-/** Bytes of a row and rows of each plane of a frame; returns how many planes
- * there are. */
-gint ci_image_get_planes (const CiImageFormat * format, gint row_bytes[3],
-    gint rows[3]);
+/** Room for the weights of Pillow's triangle filter, and those of one output:
+ * whole numbers of 22 bits; returns how many there are, from @first on. */
+gint ci_preprocess_exact_capacity (gint in, gint out);
+gint ci_preprocess_exact_filter (gint in, gint out, gint index,
+    gdouble * weights, gint * first);
+/** CiPreprocess.matrix in integers, with the half that rounds. */
+void ci_preprocess_exact_matrix (const CiPreprocess * pre,
+    gint32 matrix[3][4]);
+/** The first of two taps, of @in samples, @ratio for an output, and the weight
+ * of the second. */
+gint ci_preprocess_fast_tap (gdouble ratio, gint in, gint i, gfloat * weight);
+/** CiPreprocess.matrix and the levels 0 and 255, normalised. */
+void ci_preprocess_fast_matrix (const CiPreprocess * pre,
+    gfloat matrix[3][4], gfloat low[3], gfloat high[3]);
 
-/** Sets up tables and scratch_bytes for one quality; FALSE if memory lacks.
- * The owner clears in either case. */
+/** Sets up tables and scratch_bytes for one quality, or for a device; FALSE if
+ * memory lacks. The owner clears in either case. */
 gboolean ci_preprocess_exact_init (CiPreprocess * pre);
 gboolean ci_preprocess_fast_init (CiPreprocess * pre);
+gboolean ci_preprocess_device_init (CiPreprocess * pre);
 void ci_preprocess_exact_clear (CiPreprocess * pre);
 void ci_preprocess_fast_clear (CiPreprocess * pre);
 
@@ -118,6 +137,28 @@ void ci_preprocess_exact_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row);
 void ci_preprocess_fast_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row);
+
+/** What the kernels of a device read of a frame, for @pre made for a device:
+ * writes settings for the planes of @image, and tables, unless those numbered
+ * @tables are there already (0: none are). @dst has room for
+ * pre->device.bytes; returns how many are written. */
+static inline gsize
+ci_preprocess_device_fill (const CiPreprocess * pre, const CiImage * image,
+    guint64 tables, CiPreprocessSettings * dst)
+{
+  gsize n = tables == pre->device.settings->tables ? sizeof (*dst)
+      : pre->device.bytes;
+  guintptr bits = 0;
+
+  memcpy (dst, pre->device.settings, n);
+  for (gint i = 0; i < 3; i++) {
+    dst->planes[i] = image->planes[i];
+    dst->strides[i] = image->strides[i];
+    bits |= (guintptr) image->planes[i] | (guintptr) image->strides[i];
+  }
+  dst->wide = G_BYTE_ORDER == G_LITTLE_ENDIAN && bits % 4 == 0;
+  return n;
+}
 
 /** Cuts the memory of one task up (NULL: only counts); returns the bytes that
  * it takes. */

@@ -181,12 +181,15 @@ gboolean ci_cuda_read_results (CiPlan *plan, gconstpointer pinned,
 
 /* ---- pre-processing (preprocess.c) ------------------------------------- */
 
-/* What the kernels of pre-processing read of a frame format and a frame. */
+/* What the kernels of pre-processing read of a frame format and a frame: @pre
+ * is made for a device. */
 gsize ci_cuda_preprocess_settings_bytes (const CiPreprocess *pre);
-gsize ci_cuda_preprocess_scratch_bytes (const CiPreprocess *pre);
-/* Writes the former; @image: planes on the device; @scratch: device memory. */
-void ci_cuda_preprocess_fill (const CiPreprocess *pre, const CiImage *image,
-    gpointer scratch, gpointer settings);
+/* Writes it; @image: planes on the device. Most of it are tables, which stay
+ * out if they are those numbered @tables (0: none), which the device has;
+ * @tables becomes the number of its new ones. Returns how many bytes there are
+ * to upload. */
+gsize ci_cuda_preprocess_fill (const CiPreprocess *pre, const CiImage *image,
+    guint64 *tables, gpointer settings);
 /* From the planes that @settings (on the device) name to the input @dst. */
 gboolean ci_cuda_enqueue_preprocess (CiPlan *plan, gconstpointer settings,
     CiView dst, GError **error);

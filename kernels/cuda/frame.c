@@ -34,9 +34,8 @@ typedef struct
   Pair settings;                /* CiFrameSettings, then those of
                                    pre-processing */
   Pair staging;                 /* the planes of a frame of the host's */
-  Pair scratch;                 /* of pre-processing; no host part */
   guint8 *results;              /* pinned */
-  gconstpointer pre;            /* whose settings are on the device */
+  guint64 tables;               /* of pre-processing that the device has */
   cudaGraphExec_t graph;
   cudaEvent_t uploaded, done;
   cudaEvent_t marks[MAX_MARKS]; /* ends of stages; the first: the beginning */
@@ -107,7 +106,6 @@ slot_clear (Slot * slot)
 {
   pair_clear (&slot->settings);
   pair_clear (&slot->staging);
-  pair_clear (&slot->scratch);
   if (slot->results)
     cudaFreeHost (slot->results);
   if (slot->graph)
@@ -379,15 +377,20 @@ upload (CiPlan * plan, Slot * slot, CiPreprocess * pre, const CiImage * image,
     GError ** error)
 {
   CiCudaPlan *cuda = ci_cuda_plan (plan);
-  gsize bytes = settings_offset ();
   gboolean moved = FALSE;
   CiImage there = *image;
+  gsize bytes;
 
-  bytes += ci_cuda_preprocess_settings_bytes (pre);
-  if (!pair_grow (plan, &slot->settings, bytes, TRUE, &moved, error)
-      || !pair_grow (plan, &slot->scratch, ci_cuda_preprocess_scratch_bytes
-          (pre), FALSE, &moved, error))
+  if (!pre->options.on_device) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "pre-processing was made for the CPU, not for a device");
     return FALSE;
+  }
+  if (!pair_grow (plan, &slot->settings, settings_offset ()
+          + ci_cuda_preprocess_settings_bytes (pre), TRUE, &moved, error))
+    return FALSE;
+  if (moved)
+    slot->tables = 0;
   if (moved || !slot->graph) {
     gboolean ok;
 
@@ -396,14 +399,13 @@ upload (CiPlan * plan, Slot * slot, CiPreprocess * pre, const CiImage * image,
     g_mutex_unlock (&cuda->device->lock);
     if (!ok)
       return FALSE;
-    slot->pre = NULL;
   }
   if (!image->on_device
       && !upload_planes (plan, slot, &pre->format, image, &there, error))
     return FALSE;
   fill_settings (plan, slot, (CiFrameSettings *) slot->settings.host);
-  ci_cuda_preprocess_fill (pre, &there, slot->scratch.device,
-      slot->settings.host + settings_offset ());
+  bytes = settings_offset () + ci_cuda_preprocess_fill (pre, &there,
+      &slot->tables, slot->settings.host + settings_offset ());
   return ci_cuda_ok (cudaMemcpyAsync (slot->settings.device,
           slot->settings.host, bytes, cudaMemcpyHostToDevice,
           cuda->frames->upload), "uploading settings", error)
@@ -480,6 +482,7 @@ ci_cuda_submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
   if (!ok) {
     cudaStreamSynchronize (frames->upload);
     cudaStreamSynchronize (cuda->stream);
+    slot->tables = 0;
   }
   ci_cuda_leave (cuda->device);
   frames->n_used += ok;
