@@ -119,6 +119,11 @@ typedef struct
                                    frames of any shape, so that regions of any
                                    shape fit */
   gboolean keep_tensors;        /* named tensors stay readable (dump) */
+  CiDevice *device;             /* runs there, whatever @backend says; the
+                                   session takes a reference; NULL = the CPU */
+  CiPrecision precision;        /* of a device; the CPU computes FP32 */
+  gint max_in_flight;           /* of a device: frames submitted and not yet
+                                   collected, 0 = 1; the CPU has 1 */
 } CiSessionOptions;
 
 /** CPU, all cores, the model's sizes, exact resize, masks in boxes. */
@@ -157,7 +162,8 @@ CiSession *ci_session_new (CiModel * model, const CiSessionOptions * options,
     GError ** error);
 void ci_session_free (CiSession * session);
 /** Compiles for frames of @format; plans of formats seen before are reused.
- * On failure the session keeps its former state. */
+ * On failure the session keeps its former state. INVALID_ARGUMENT while frames
+ * are in flight. */
 gboolean ci_session_configure (CiSession * session,
     const CiImageFormat * format, GError ** error);
 /** Fills @params with the model's defaults for inference (threshold 0.05). */
@@ -186,6 +192,22 @@ typedef struct
 gboolean ci_session_run_region (CiSession * session, const CiImage * image,
     const CiRegion * region, const CiDetectParams * params,
     const CiInstance ** instances, gint * n, GError ** error);
+
+/**
+ * The same in two halves, so that a device works on frames while others are
+ * made ready: submit() hands over @image, or @region of it if that is not NULL;
+ * collect() waits for the frame that was submitted first of those not yet
+ * collected. The CPU does all its work in submit(). What is on the device has
+ * to stay until the frame is collected, what is in the host's memory until
+ * submit() returns. INVALID_ARGUMENT if max_in_flight frames are in flight
+ * already, or none; of ci_session_run() if any is. A frame whose collect()
+ * failed is no longer in flight.
+ */
+gboolean ci_session_submit (CiSession * session, const CiImage * image,
+    const CiRegion * region, const CiDetectParams * params, GError ** error);
+gboolean ci_session_collect (CiSession * session,
+    const CiInstance ** instances, gint * n, GError ** error);
+gint ci_session_get_in_flight (const CiSession * session);
 /**
  * Mask of @instance at the frame's (or region's) size by the official chain
  * (CondInst: needs full_map): height x width bytes, 0 or 1. INVALID_ARGUMENT

@@ -14,6 +14,7 @@
 
 #define MAX_SIZE 16384
 #define MAX_DETECTIONS 10000
+#define MAX_IN_FLIGHT 16
 
 typedef struct
 {
@@ -22,18 +23,26 @@ typedef struct
   CiPlan *plan;
 } SizedPlan;
 
-/* A part of the frame, and how it comes into the input. */
+/* How a frame, or a part of it of this size, comes into the input. Frames in
+ * flight hold a reference: a GPU reads the tables until it is done. */
+typedef struct
+{
+  gint refs;
+  CiImageFormat image;          /* with the part's size */
+  CiPreprocessOptions pre_options;
+  CiPreprocess *pre;
+} Scaling;
+
+/* What a frame was looked at: all of it, or a part. */
 typedef struct
 {
   gint x, y;                    /* its corner in the frame */
-  CiImageFormat image;          /* with its own size */
-  CiPreprocessOptions pre_options;
-  CiPreprocess *pre;
+  Scaling *scaling;
 } View;
 
 typedef struct
 {
-  View whole;
+  Scaling *whole;
   SizedPlan *sized;
 } Format;
 
@@ -48,11 +57,11 @@ struct _CiSession
 
   GPtrArray *formats;           /* Format, most recently used last */
   Format *current;
-  View region;                  /* the latest that was asked for; pre is NULL
-                                   without one */
-  View *view;                   /* of the last run, or NULL: none since
-                                   configure () */
-  gint64 preprocess_ns;
+  Scaling *region;              /* of the latest region, or NULL */
+  View flights[MAX_IN_FLIGHT];  /* of frames in flight, the oldest first */
+  gint n_flights;
+  View view;                    /* of the frame collected last; without a
+                                   scaling: none since configure () */
 
   CiInstance *instances;        /* capacity */
   gint n_instances;
@@ -69,10 +78,41 @@ sized_plan_unref (SizedPlan * sized)
   g_free (sized);
 }
 
+static Scaling *
+scaling_new (const CiImageFormat * image, const CiPreprocessOptions * options,
+    GError ** error)
+{
+  CiPreprocess *pre = ci_preprocess_new (image, options, error);
+  Scaling *scaling;
+
+  if (!pre)
+    return NULL;
+  scaling = g_new (Scaling, 1);
+  *scaling = (Scaling) {
+  1, *image, *options, pre};
+  return scaling;
+}
+
+static Scaling *
+scaling_ref (Scaling * scaling)
+{
+  scaling->refs++;
+  return scaling;
+}
+
+static void
+scaling_unref (Scaling * scaling)
+{
+  if (!scaling || --scaling->refs)
+    return;
+  ci_preprocess_free (scaling->pre);
+  g_free (scaling);
+}
+
 static void
 format_free (Format * format)
 {
-  ci_preprocess_free (format->whole.pre);
+  scaling_unref (format->whole);
   sized_plan_unref (format->sized);
   g_free (format);
 }
@@ -81,21 +121,29 @@ static gboolean
 check_options (const CiSessionOptions * o, GError ** error)
 {
   if (o->threads < 0 || o->min_size < 0 || o->max_size < 0
-      || o->input_width < 0 || o->input_height < 0 || o->max_detections < 0) {
+      || o->input_width < 0 || o->input_height < 0 || o->max_detections < 0
+      || o->max_in_flight < 0) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "negative option: threads %d, min-size %d, max-size %d, input %dx%d, "
-        "max-detections %d", o->threads, o->min_size, o->max_size,
-        o->input_width, o->input_height, o->max_detections);
+        "max-detections %d, max-in-flight %d", o->threads, o->min_size,
+        o->max_size, o->input_width, o->input_height, o->max_detections,
+        o->max_in_flight);
     return FALSE;
   }
   if (MAX (o->min_size, o->max_size) > MAX_SIZE
       || MAX (o->input_width, o->input_height) > MAX_SIZE
-      || o->max_detections > MAX_DETECTIONS) {
+      || o->max_detections > MAX_DETECTIONS
+      || o->max_in_flight > MAX_IN_FLIGHT) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "min-size %d, max-size %d and input %dx%d can be at most %d, "
-        "max-detections %d at most %d", o->min_size, o->max_size,
-        o->input_width, o->input_height, MAX_SIZE, o->max_detections,
-        MAX_DETECTIONS);
+        "max-detections %d at most %d, max-in-flight %d at most %d",
+        o->min_size, o->max_size, o->input_width, o->input_height, MAX_SIZE,
+        o->max_detections, MAX_DETECTIONS, o->max_in_flight, MAX_IN_FLIGHT);
+    return FALSE;
+  }
+  if (o->backend == CI_BACKEND_CUDA && !o->device) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "the CUDA backend needs a device");
     return FALSE;
   }
   if (!o->input_width != !o->input_height) {
@@ -119,6 +167,12 @@ ci_session_new (CiModel * model, const CiSessionOptions * options,
   session->model = ci_model_ref (model);
   session->config = ci_model_get_config (model);
   session->options = *options;
+  if (options->device) {
+    ci_device_ref (options->device);
+    session->options.backend = CI_BACKEND_CUDA;
+  } else {
+    session->options.max_in_flight = 1;
+  }
   session->capacity = options->max_detections ? options->max_detections
       : session->config->inference.post_nms_top_k;
   session->pool = ci_pool_new (options->threads);
@@ -135,13 +189,19 @@ ci_session_free (CiSession * session)
 {
   if (!session)
     return;
-  ci_preprocess_free (session->region.pre);
+  while (session->n_flights) {
+    ci_plan_collect (session->current->sized->plan, NULL);
+    scaling_unref (session->flights[--session->n_flights].scaling);
+  }
+  scaling_unref (session->view.scaling);
+  scaling_unref (session->region);
   g_ptr_array_unref (session->formats);
   ci_graph_free (session->graph);
   ci_pool_free (session->pool);
   g_free (session->instances);
   g_free (session->grids);
   ci_model_unref (session->model);
+  ci_device_unref (session->options.device);
   g_free (session);
 }
 
@@ -194,8 +254,12 @@ choose_size (const CiSession * session, const CiImageFormat * image,
 static SizedPlan *
 get_plan (CiSession * session, gint width, gint height, GError ** error)
 {
-  CiPlanOptions options = { session->options.backend, session->pool, height,
-    width, session->options.keep_tensors, FALSE
+  const CiSessionOptions *o = &session->options;
+  CiPlanOptions options = {
+    .backend = o->backend,.pool = session->pool,
+    .height = height,.width = width,.keep_named = o->keep_tensors,
+    .device = o->device,.precision = o->precision,
+    .max_in_flight = o->max_in_flight
   };
   SizedPlan *sized;
   CiPlan *plan;
@@ -231,7 +295,7 @@ static Format *
 new_format (CiSession * session, const CiImageFormat * image, GError ** error)
 {
   const CiConfig *config = session->config;
-  CiPreprocessOptions *pre_options;
+  CiPreprocessOptions pre_options = { 0 };
   Format *format;
 
   if (image->width < 1 || image->height < 1) {
@@ -240,18 +304,15 @@ new_format (CiSession * session, const CiImageFormat * image, GError ** error)
     return NULL;
   }
   format = g_new0 (Format, 1);
-  format->whole.image = *image;
-  pre_options = &format->whole.pre_options;
-  pre_options->rgb = config->input.rgb;
-  pre_options->quality = session->options.resize;
-  memcpy (pre_options->mean, config->input.pixel_mean,
-      sizeof (pre_options->mean));
-  memcpy (pre_options->std, config->input.pixel_std,
-      sizeof (pre_options->std));
-  choose_size (session, image, pre_options);
-  if (!(format->whole.pre = ci_preprocess_new (image, pre_options, error))
-      || !(format->sized = get_plan (session, pre_options->padded_width,
-              pre_options->padded_height, error))) {
+  pre_options.rgb = config->input.rgb;
+  pre_options.quality = session->options.resize;
+  memcpy (pre_options.mean, config->input.pixel_mean,
+      sizeof (pre_options.mean));
+  memcpy (pre_options.std, config->input.pixel_std, sizeof (pre_options.std));
+  choose_size (session, image, &pre_options);
+  if (!(format->whole = scaling_new (image, &pre_options, error))
+      || !(format->sized = get_plan (session, pre_options.padded_width,
+              pre_options.padded_height, error))) {
     format_free (format);
     return NULL;
   }
@@ -284,9 +345,14 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   Format *format = NULL;
   gsize needed;
 
+  if (session->n_flights) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "%d frames of another format are in flight", session->n_flights);
+    return FALSE;
+  }
   for (guint i = 0; i < formats->len && !format; i++)
     if (same_format (&((Format *) g_ptr_array_index (formats,
-                    i))->whole.image, image))
+                    i))->whole->image, image))
       format = g_ptr_array_steal_index (formats, i);
   if (!format && !(format = new_format (session, image, error)))
     return FALSE;
@@ -307,8 +373,8 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   }
   g_ptr_array_add (formats, format);
   session->current = format;
-  session->view = NULL;
-  g_clear_pointer (&session->region.pre, ci_preprocess_free);
+  g_clear_pointer (&session->view.scaling, scaling_unref);
+  g_clear_pointer (&session->region, scaling_unref);
   session->n_instances = 0;
   if (formats->len > MAX_FORMATS)
     g_ptr_array_remove_index (formats, 0);
@@ -334,20 +400,25 @@ static void
 set_grid (const CiSession * session, const CiMaskGrid * mask, guint8 * cells,
     CiInstance * out)
 {
-  const View *view = session->view;
-  gfloat sx = (gdouble) view->image.width / view->pre_options.resized_width;
-  gfloat sy = (gdouble) view->image.height / view->pre_options.resized_height;
+  const View *view = &session->view;
+  const CiImageFormat *image = &view->scaling->image;
+  const CiPreprocessOptions *pre = &view->scaling->pre_options;
+  gfloat sx = (gdouble) image->width / pre->resized_width;
+  gfloat sy = (gdouble) image->height / pre->resized_height;
   gint stride = session->config->condinst.mask_out_stride;
   gfloat half = stride / 2.0f - stride / 2;     /* of an odd stride */
   gsize n = (gsize) mask->width * mask->height;
 
-  ci_mask_quantise (mask->prob, cells, n);
+  if (mask->cells)
+    memcpy (cells, mask->cells, n);
+  else
+    ci_mask_quantise (mask->prob, cells, n);
   out->grid = cells;
   out->grid_width = mask->width;
   out->grid_height = mask->height;
   if (mask->in_box) {
     /* here 0.5 itself belongs to the object (SEMANTICS 11) */
-    for (gsize i = 0; i < n; i++)
+    for (gsize i = 0; i < n && !mask->cells; i++)
       if (mask->prob[i] == 0.5f)
         cells[i] = 128;
     out->scale_x = (out->x1 - out->x0) / mask->width;
@@ -369,11 +440,13 @@ static void
 collect_instances (CiSession * session)
 {
   const Format *format = session->current;
-  const View *view = session->view;
+  const View *view = &session->view;
+  const CiImageFormat *image = &view->scaling->image;
+  const CiPreprocessOptions *pre = &view->scaling->pre_options;
   gint x0 = view->x, y0 = view->y;
-  gint x1 = x0 + view->image.width, y1 = y0 + view->image.height;
-  gfloat sx = (gdouble) view->image.width / view->pre_options.resized_width;
-  gfloat sy = (gdouble) view->image.height / view->pre_options.resized_height;
+  gint x1 = x0 + image->width, y1 = y0 + image->height;
+  gfloat sx = (gdouble) image->width / pre->resized_width;
+  gfloat sy = (gdouble) image->height / pre->resized_height;
   guint8 *cells = session->grids;
   CiDetections d;
 
@@ -400,13 +473,14 @@ collect_instances (CiSession * session)
   }
 }
 
-/* Sets session->region to @region of the frame. */
+/* Sets @view to @region of the frame. */
 static gboolean
-set_region (CiSession * session, const CiRegion * region, GError ** error)
+choose_region (CiSession * session, const CiRegion * region, View * view,
+    GError ** error)
 {
-  const View *whole = &session->current->whole;
-  View *view = &session->region;
+  const Scaling *whole = session->current->whole;
   CiImageFormat image = whole->image;
+  CiPreprocessOptions pre_options = whole->pre_options;
   /* chroma samples are not split */
   gboolean halved = image.pixel_format == CI_PIXEL_NV12
       || image.pixel_format == CI_PIXEL_I420
@@ -426,28 +500,28 @@ set_region (CiSession * session, const CiRegion * region, GError ** error)
   view->y = halved ? y0 & ~1 : y0;
   image.width = MIN (halved ? (x1 + 1) & ~1 : x1, image.width) - view->x;
   image.height = MIN (halved ? (y1 + 1) & ~1 : y1, image.height) - view->y;
-  if (view->pre && same_format (&image, &view->image))
-    return TRUE;
+  if (!session->region || !same_format (&image, &session->region->image)) {
+    Scaling *scaling;
 
-  g_clear_pointer (&view->pre, ci_preprocess_free);
-  view->image = image;
-  view->pre_options = whole->pre_options;
-  fit (&image, view->pre_options.padded_width,
-      view->pre_options.padded_height, &view->pre_options);
-  view->pre = ci_preprocess_new (&image, &view->pre_options, error);
-  return view->pre != NULL;
+    fit (&image, pre_options.padded_width, pre_options.padded_height,
+        &pre_options);
+    if (!(scaling = scaling_new (&image, &pre_options, error)))
+      return FALSE;
+    scaling_unref (session->region);
+    session->region = scaling;
+  }
+  view->scaling = session->region;
+  return TRUE;
 }
 
 gboolean
-ci_session_run_region (CiSession * session, const CiImage * image,
-    const CiRegion * region, const CiDetectParams * params,
-    const CiInstance ** instances, gint * n, GError ** error)
+ci_session_submit (CiSession * session, const CiImage * image,
+    const CiRegion * region, const CiDetectParams * params, GError ** error)
 {
-  CiDetectParams defaults;
-  gint64 start = g_get_monotonic_time ();
   Format *format = session->current;
+  CiDetectParams defaults;
+  View view = { 0 };
   CiImage part;
-  View *view;
 
   if (!format) {
     g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
@@ -458,22 +532,66 @@ ci_session_run_region (CiSession * session, const CiImage * image,
     ci_session_get_detect_params (session, &defaults);
     params = &defaults;
   }
+  view.scaling = format->whole;
+  if (region && !choose_region (session, region, &view, error))
+    return FALSE;
+  ci_image_crop (&view.scaling->image, image, view.x, view.y, &part);
+  /* the plan refuses more frames than it was made for */
+  if (!ci_plan_submit (format->sized->plan, view.scaling->pre, &part, params,
+          error))
+    return FALSE;
+  scaling_ref (view.scaling);
+  session->flights[session->n_flights++] = view;
+  return TRUE;
+}
+
+gboolean
+ci_session_collect (CiSession * session, const CiInstance ** instances,
+    gint * n, GError ** error)
+{
+  View view = session->flights[0];
+
+  if (!session->n_flights) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "no frame is in flight");
+    return FALSE;
+  }
+  session->n_flights--;
+  memmove (session->flights, session->flights + 1,
+      session->n_flights * sizeof (View));
   session->n_instances = 0;
-  session->view = NULL;
-  if (region && !set_region (session, region, error))
+  g_clear_pointer (&session->view.scaling, scaling_unref);
+  if (!ci_plan_collect (session->current->sized->plan, error)) {
+    scaling_unref (view.scaling);
     return FALSE;
-  view = region ? &session->region : &format->whole;
-  ci_image_crop (&view->image, image, view->x, view->y, &part);
-  ci_preprocess_run (view->pre, &part, ci_plan_get_input (format->sized->plan),
-      session->pool);
-  session->preprocess_ns = (g_get_monotonic_time () - start) * 1000;
-  if (!ci_plan_run (format->sized->plan, params, error))
-    return FALSE;
+  }
   session->view = view;
   collect_instances (session);
   *instances = session->instances;
   *n = session->n_instances;
   return TRUE;
+}
+
+gint
+ci_session_get_in_flight (const CiSession * session)
+{
+  return session->n_flights;
+}
+
+gboolean
+ci_session_run_region (CiSession * session, const CiImage * image,
+    const CiRegion * region, const CiDetectParams * params,
+    const CiInstance ** instances, gint * n, GError ** error)
+{
+  if (session->n_flights) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "%d frames are in flight", session->n_flights);
+    return FALSE;
+  }
+  session->n_instances = 0;
+  g_clear_pointer (&session->view.scaling, scaling_unref);
+  return ci_session_submit (session, image, region, params, error)
+      && ci_session_collect (session, instances, n, error);
 }
 
 gboolean
@@ -485,26 +603,44 @@ ci_session_run (CiSession * session, const CiImage * image,
       error);
 }
 
+/* The probabilities of @grid. From CUDA a grid in a box has only its cells; then
+ * @owned is what to free. */
+static const gfloat *
+get_probabilities (const CiMaskGrid * grid, gfloat ** owned)
+{
+  gsize n = (gsize) grid->width * grid->height;
+
+  if (grid->prob)
+    return grid->prob;
+  *owned = g_new (gfloat, n);
+  for (gsize i = 0; i < n; i++)
+    (*owned)[i] = grid->cells[i] / 255.0f;
+  return *owned;
+}
+
 gboolean
 ci_session_paste_mask (CiSession * session, const CiInstance * instance,
     gfloat threshold, guint8 * dst, GError ** error)
 {
-  const View *view = session->view;
+  const View *view = &session->view;
+  const CiImageFormat *image;
   CiMaskGrid grid;
 
-  if (!view || !ci_plan_get_mask (session->current->sized->plan,
+  if (!view->scaling || !ci_plan_get_mask (session->current->sized->plan,
           instance->detection, &grid)) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "no mask of detection %d", instance->detection);
     return FALSE;
   }
+  image = &view->scaling->image;
   if (grid.in_box) {
+    g_autofree gfloat *owned = NULL;
     gfloat box[4] = { instance->x0 - view->x, instance->y0 - view->y,
       instance->x1 - view->x, instance->y1 - view->y
     };
 
-    ci_mask_paste_box (grid.prob, grid.width, box, view->image.width,
-        view->image.height, threshold, dst);
+    ci_mask_paste_box (get_probabilities (&grid, &owned), grid.width, box,
+        image->width, image->height, threshold, dst);
     return TRUE;
   }
   if (!session->options.full_map) {
@@ -513,8 +649,9 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
     return FALSE;
   }
   ci_mask_paste (&grid, session->config->condinst.mask_out_stride,
-      view->pre_options.resized_width, view->pre_options.resized_height,
-      view->image.width, view->image.height, threshold, dst);
+      view->scaling->pre_options.resized_width,
+      view->scaling->pre_options.resized_height, image->width, image->height,
+      threshold, dst);
   return TRUE;
 }
 
@@ -526,7 +663,7 @@ ci_session_get_times (const CiSession * session, CiSessionTimes * out)
   if (session->current)
     ci_plan_get_times (session->current->sized->plan, &times);
   *out = (CiSessionTimes) {
-  session->preprocess_ns, times.network_ns, times.decode_ns, times.masks_ns};
+  times.preprocess_ns, times.network_ns, times.decode_ns, times.masks_ns};
 }
 
 void
@@ -535,7 +672,7 @@ ci_session_get_input_size (const CiSession * session, gint * resized_width,
 {
   CiPreprocessOptions none = { 0 };
   const CiPreprocessOptions *o = session->current ?
-      &session->current->whole.pre_options : &none;
+      &session->current->whole->pre_options : &none;
 
   *resized_width = o->resized_width;
   *resized_height = o->resized_height;
@@ -638,10 +775,15 @@ dump_probabilities (CiSession * session, Dump * dump, GError ** error)
       }
     }
     /* a whole map begins with cells before the first */
-    for (gint y = 0; y < height && i < n_dumped; y++)
-      memcpy (data + ((gsize) i * height + y) * width, grid.prob
-          + (gsize) (y - grid.y) * grid.width - grid.x,
-          width * sizeof (gfloat));
+    if (i < n_dumped) {
+      g_autofree gfloat *owned = NULL;
+      const gfloat *prob = get_probabilities (&grid, &owned);
+
+      for (gint y = 0; y < height; y++)
+        memcpy (data + ((gsize) i * height + y) * width,
+            prob + (gsize) (y - grid.y) * grid.width - grid.x,
+            width * sizeof (gfloat));
+    }
   }
   if (data) {
     CiTensor t = { CI_DTYPE_F32, 3, {n_dumped, height, width},
@@ -657,7 +799,7 @@ dump_probabilities (CiSession * session, Dump * dump, GError ** error)
 static gboolean
 dump_masks (CiSession * session, Dump * dump, GError ** error)
 {
-  const CiImageFormat *image = &session->view->image;
+  const CiImageFormat *image = &session->view.scaling->image;
   gint n = session->n_instances;
   gsize n_pixels = (gsize) image->width * image->height;
   gsize n_bytes = (n_pixels + 7) / 8;
@@ -695,22 +837,22 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
   gboolean ok;
 
   if (!session->options.keep_tensors || !session->options.full_map
-      || !session->view) {
+      || !session->view.scaling) {
     g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "a dump needs a session with keep_tensors and full_map that has run");
     return FALSE;
   }
-  pre = &session->view->pre_options;
+  pre = &session->view.scaling->pre_options;
   plan = session->current->sized->plan;
   dump.names = g_ptr_array_new_with_free_func (g_free);
   dump.tensors = g_array_new (FALSE, FALSE, sizeof (CiTensor));
   for (const gchar * const *name = ci_plan_get_names (plan); *name; name++)
     if (ci_plan_read (plan, *name, &t))
       dump_take (&dump, *name, &t);
-  if (session->options.resize == CI_RESIZE_EXACT) {
+  if (session->options.resize == CI_RESIZE_EXACT && !session->options.device) {
     t = (CiTensor) {
       CI_DTYPE_U8, 3, {pre->resized_height, pre->resized_width, 3}};
-    t.data = g_memdup2 (ci_preprocess_get_resized (session->view->pre),
+    t.data = g_memdup2 (ci_preprocess_get_resized (session->view.scaling->pre),
         ci_tensor_n_elements (&t));
     if (t.data)
       dump_take (&dump, "input.resized_u8", &t);

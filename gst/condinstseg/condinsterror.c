@@ -42,7 +42,8 @@ cond_inst_post_error (GstElement * element, GError * error,
         break;
       case CI_ERROR_NO_DEVICE:
         code = GST_RESOURCE_ERROR_NOT_FOUND;
-        remedy = ". execution-provider=cpu needs no device";
+        remedy = ". execution-provider=cpu needs no GPU, auto uses one if it "
+            "can";
         break;
       case CI_ERROR_BACKEND:
         domain = GST_LIBRARY_ERROR;

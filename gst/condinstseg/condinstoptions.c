@@ -9,6 +9,7 @@
 #define MAX_INPUT_SIZE 4096
 #define MAX_DETECTIONS 1000
 #define MAX_THREADS 1024
+#define MAX_IN_FLIGHT 4
 
 static GParamSpec *specs[COND_INST_N_PROPS];
 
@@ -22,6 +23,9 @@ static const gsize offsets[COND_INST_N_PROPS] = {
   FIELD (MODEL_INSTANCE_ID, model_instance_id),
   FIELD (LABEL_FILE, label_file),
   FIELD (EXECUTION_PROVIDER, provider),
+  FIELD (CUDA_DEVICE_ID, cuda_device_id),
+  FIELD (PRECISION, precision),
+  FIELD (MAX_IN_FLIGHT, max_in_flight),
   FIELD (THREADS, threads),
   FIELD (INPUT_WIDTH, input_width),
   FIELD (INPUT_HEIGHT, input_height),
@@ -62,6 +66,30 @@ gst_cond_inst_seg_provider_get_type (void)
   if (g_once_init_enter (&type)) {
     GType new_type =
         g_enum_register_static ("GstCondInstSegProvider", values);
+
+    g_once_init_leave (&type, new_type);
+  }
+  return type;
+}
+
+#define GST_TYPE_COND_INST_SEG_PRECISION \
+    (gst_cond_inst_seg_precision_get_type ())
+static GType
+gst_cond_inst_seg_precision_get_type (void)
+{
+  static GType type = 0;
+  static const GEnumValue values[] = {
+    {GST_COND_INST_SEG_PRECISION_AUTO,
+        "Half on a GPU, single on the processor", "auto"},
+    {GST_COND_INST_SEG_PRECISION_FP32, "Single precision", "fp32"},
+    {GST_COND_INST_SEG_PRECISION_FP16,
+        "Half precision on a GPU, with sums in single", "fp16"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type)) {
+    GType new_type =
+        g_enum_register_static ("GstCondInstSegPrecision", values);
 
     g_once_init_leave (&type, new_type);
   }
@@ -193,6 +221,11 @@ make_specs (void)
   /**
    * GstCondInstSeg:execution-provider:
    *
+   * With `auto` the network runs on a GPU if there is one that it can run on,
+   * otherwise on the processor, and a warning in the log says why; so does
+   * `fallback-reason` in #GstCondInstSeg:stats. With `cuda` the element does
+   * not start without a GPU.
+   *
    * Since: 0.1
    */
   specs[COND_INST_PROP_EXECUTION_PROVIDER] =
@@ -200,13 +233,52 @@ make_specs (void)
           "What runs the network", GST_TYPE_COND_INST_SEG_PROVIDER,
           GST_COND_INST_SEG_PROVIDER_AUTO, ready);
   /**
+   * GstCondInstSeg:cuda-device-id:
+   *
+   * Frames in the memory of another GPU than this one go through the host's
+   * memory.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_CUDA_DEVICE_ID] =
+      g_param_spec_int ("cuda-device-id", "CUDA device",
+          "GPU to run the network on (-1 = the one that the frames are on, or "
+          "the first that can be used)", -1, G_MAXINT, -1, ready);
+  /**
+   * GstCondInstSeg:precision:
+   *
+   * The processor computes in single precision, whatever is asked for.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_PRECISION] =
+      g_param_spec_enum ("precision", "Precision",
+          "How exactly a GPU computes", GST_TYPE_COND_INST_SEG_PRECISION,
+          GST_COND_INST_SEG_PRECISION_AUTO, ready);
+  /**
+   * GstCondInstSeg:max-in-flight:
+   *
+   * A GPU is busy only if it has the next frame while it works on one. So a
+   * frame goes on when this many have come, itself included, or when the stream
+   * ends, pauses or changes; live pipelines are told of it. 1 hands on each
+   * frame before the next one comes, as the processor always does, and as it is
+   * done with #GstCondInstSeg:inference-region `roi-list`.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_MAX_IN_FLIGHT] =
+      g_param_spec_uint ("max-in-flight", "Maximum in flight",
+          "Frames that a GPU works on at once; each beyond the first adds a "
+          "frame of latency", 1, MAX_IN_FLIGHT, 2, ready);
+  /**
    * GstCondInstSeg:threads:
    *
    * Since: 0.1
    */
   specs[COND_INST_PROP_THREADS] =
       g_param_spec_uint ("threads", "Threads",
-          "Number of threads that run the network (0 = one per core)", 0,
+          "Number of the processor's threads that run the network (0 = one "
+          "per core)", 0,
           MAX_THREADS, 0, ready);
   /**
    * GstCondInstSeg:input-width:
@@ -461,7 +533,10 @@ make_specs (void)
    * * #GstStructure `preprocess`, `network`, `decode`, `masks`, `total`: what
    *   an inferred frame takes, as #gdouble `last-ms`, `mean-ms` and `p95-ms`
    * * #GstClockTime `latency`: what the pipeline is told
-   * * string `provider`, `model`, `input-size`: what runs
+   * * string `execution-provider` (`cpu` or `cuda`; also as `provider`),
+   *   `device`, `precision`, `model`, `input-size`: what runs, and where
+   * * string `fallback-reason`: if #GstCondInstSeg:execution-provider is `auto`
+   *   and no GPU can be used, why
    *
    * `fps`, `mean-ms` and `p95-ms` are about the latest 256 frames.
    *
@@ -479,6 +554,7 @@ cond_inst_options_install (GObjectClass * klass)
   make_specs ();
   g_object_class_install_properties (klass, COND_INST_N_PROPS, specs);
   gst_type_mark_as_plugin_api (GST_TYPE_COND_INST_SEG_PROVIDER, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_COND_INST_SEG_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_COND_INST_SEG_RESIZE_QUALITY, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_COND_INST_SEG_REGION, 0);
 }
@@ -515,6 +591,9 @@ cond_inst_options_set (CondInstOptions * options, CondInstProp prop,
     case G_TYPE_ENUM:
       *(gint *) field = g_value_get_enum (value);
       break;
+    case G_TYPE_INT:
+      *(gint *) field = g_value_get_int (value);
+      break;
     case G_TYPE_UINT:
       *(guint *) field = g_value_get_uint (value);
       break;
@@ -541,6 +620,9 @@ cond_inst_options_get (const CondInstOptions * options, CondInstProp prop,
       break;
     case G_TYPE_ENUM:
       g_value_set_enum (value, *(const gint *) field);
+      break;
+    case G_TYPE_INT:
+      g_value_set_int (value, *(const gint *) field);
       break;
     case G_TYPE_UINT:
       g_value_set_uint (value, *(const guint *) field);

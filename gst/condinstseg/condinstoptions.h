@@ -30,6 +30,24 @@ typedef enum
 } GstCondInstSegProvider;
 
 /**
+ * GstCondInstSegPrecision:
+ * @GST_COND_INST_SEG_PRECISION_AUTO: half on a GPU, single on the processor
+ * @GST_COND_INST_SEG_PRECISION_FP32: single precision
+ * @GST_COND_INST_SEG_PRECISION_FP16: half precision on a GPU, with sums in
+ *   single
+ *
+ * How exactly the network computes.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  GST_COND_INST_SEG_PRECISION_AUTO,
+  GST_COND_INST_SEG_PRECISION_FP32,
+  GST_COND_INST_SEG_PRECISION_FP16,
+} GstCondInstSegPrecision;
+
+/**
  * GstCondInstSegResizeQuality:
  * @GST_COND_INST_SEG_RESIZE_QUALITY_EXACT: antialiased, equal to the picture
  *   that the model was trained on
@@ -70,6 +88,9 @@ typedef enum
   COND_INST_PROP_MODEL_INSTANCE_ID,
   COND_INST_PROP_LABEL_FILE,
   COND_INST_PROP_EXECUTION_PROVIDER,
+  COND_INST_PROP_CUDA_DEVICE_ID,
+  COND_INST_PROP_PRECISION,
+  COND_INST_PROP_MAX_IN_FLIGHT,
   COND_INST_PROP_THREADS,
   COND_INST_PROP_INPUT_WIDTH,
   COND_INST_PROP_INPUT_HEIGHT,
@@ -102,9 +123,11 @@ typedef struct
   gchar *model_file, *config_file, *config_settings, *model_instance_id;
   gchar *label_file;
   gint provider;                /* GstCondInstSegProvider */
+  gint cuda_device_id;
+  gint precision;               /* GstCondInstSegPrecision */
   gint resize_quality;          /* GstCondInstSegResizeQuality */
   gint region;                  /* GstCondInstSegRegion */
-  guint threads, input_width, input_height, min_size, max_size;
+  guint max_in_flight, threads, input_width, input_height, min_size, max_size;
   gboolean full_map;
 
   /* for the next frame */

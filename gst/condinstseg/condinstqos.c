@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "../frametime.h"
 #include "condinstqos.h"
 
 /* Late frames are inferred all the same after this much running time (or four
@@ -67,4 +68,20 @@ cond_inst_qos_is_late (const CondInstQos * qos, GstClockTime time)
       && time <= qos->earliest_time
       && time < qos->inferred_time + MAX (MAX_BLIND_TIME,
       4 * qos->inferred_cost);
+}
+
+GstMessage *
+cond_inst_qos_make_message (const CondInstQos * qos, GstObject * element,
+    const GstSegment * segment, GstBuffer * buffer, gboolean live,
+    guint64 inferred, guint64 skipped)
+{
+  GstClockTime running_time = frame_running_time (segment, buffer);
+  GstMessage *message = gst_message_new_qos (element, live, running_time,
+      frame_stream_time (segment, buffer), GST_BUFFER_PTS (buffer),
+      GST_BUFFER_DURATION (buffer));
+
+  gst_message_set_qos_values (message, GST_CLOCK_DIFF (running_time,
+          qos->earliest_time), qos->proportion, 1000000);
+  gst_message_set_qos_stats (message, GST_FORMAT_BUFFERS, inferred, skipped);
+  return message;
 }

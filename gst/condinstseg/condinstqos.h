@@ -34,6 +34,11 @@ GstClockTimeDiff cond_inst_qos_update (CondInstQos * qos, gdouble proportion,
     GstClockTimeDiff diff, GstClockTime timestamp);
 /* Whether the frame at @time would better go without inference. */
 gboolean cond_inst_qos_is_late (const CondInstQos * qos, GstClockTime time);
+/* What @element posts about the late frame @buffer, after @inferred frames and
+ * @skipped late ones. */
+GstMessage *cond_inst_qos_make_message (const CondInstQos * qos,
+    GstObject * element, const GstSegment * segment, GstBuffer * buffer,
+    gboolean live, guint64 inferred, guint64 skipped);
 
 G_END_DECLS
 

@@ -6,6 +6,7 @@
  */
 #include <math.h>
 
+#include "../frametime.h"
 #include "condinstresult.h"
 
 static void
@@ -200,8 +201,8 @@ cond_inst_result_attach (CondInstResult * result, GstBuffer * buffer,
   }
 }
 
-GstStructure *
-cond_inst_result_count (const CondInstResult * result)
+static GstStructure *
+count_labels (const CondInstResult * result)
 {
   GstStructure *counts = gst_structure_new_empty ("counts");
 
@@ -213,4 +214,21 @@ cond_inst_result_count (const CondInstResult * result)
         old ? g_value_get_uint (old) + 1 : 1, NULL);
   }
   return counts;
+}
+
+GstStructure *
+cond_inst_result_describe (const CondInstResult * result,
+    const GstSegment * segment, GstBuffer * buffer, gboolean inferred)
+{
+  g_autoptr (GstStructure) counts = count_labels (result);
+
+  return gst_structure_new ("condinstseg",
+      "timestamp", GST_TYPE_CLOCK_TIME, GST_BUFFER_PTS (buffer),
+      "stream-time", GST_TYPE_CLOCK_TIME, frame_stream_time (segment, buffer),
+      "running-time", GST_TYPE_CLOCK_TIME,
+      frame_running_time (segment, buffer),
+      "duration", GST_TYPE_CLOCK_TIME, GST_BUFFER_DURATION (buffer),
+      "inferred", G_TYPE_BOOLEAN, inferred,
+      "instances", G_TYPE_UINT, result->instances->len,
+      "counts", GST_TYPE_STRUCTURE, counts, NULL);
 }

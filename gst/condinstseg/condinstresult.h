@@ -47,8 +47,10 @@ void cond_inst_result_truncate (CondInstResult * result, guint max);
 void cond_inst_result_attach (CondInstResult * result, GstBuffer * buffer,
     const gchar * source, gboolean predicted, gboolean with_roi);
 
-/* A structure `counts` with the number of objects per label. */
-GstStructure *cond_inst_result_count (const CondInstResult * result);
+/* What is posted about the frame @buffer: a structure `condinstseg` with its
+ * times in @segment and the number of objects per label. */
+GstStructure *cond_inst_result_describe (const CondInstResult * result,
+    const GstSegment * segment, GstBuffer * buffer, gboolean inferred);
 
 G_END_DECLS
 

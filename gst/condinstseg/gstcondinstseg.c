@@ -29,6 +29,12 @@
  * longer than a frame lasts, a queue behind condinstseg makes for smooth
  * playback; live pipelines are told the latency that inference adds.
  *
+ * The network runs on an NVIDIA GPU if there is one, see
+ * #GstCondInstSeg:execution-provider. Frames that are in its memory already
+ * (caps with `memory:CUDAMemory`) stay there, others are copied. A GPU works on
+ * #GstCondInstSeg:max-in-flight frames at once, so that frames go on a little
+ * later, in order.
+ *
  * With #GstCondInstSeg:inference-region `roi-list` only the regions that a
  * detector upstream attached to the frame are looked at: that finds far
  * smaller objects, and costs nothing where there are none.
@@ -50,6 +56,9 @@
  * |[
  * gst-launch-1.0 -m v4l2src ! videoconvert ! condinstseg selected-types="person" post-messages=true ! fakesink
  * ]| Prints how many people a camera sees.
+ * |[
+ * gst-launch-1.0 filesrc location=in.mp4 ! qtdemux ! h264parse ! nvh264dec ! 'video/x-raw(memory:CUDAMemory)' ! condinstseg execution-provider=cuda ! cudadownload ! maskoverlay ! videoconvert ! autovideosink
+ * ]| The same on a GPU, where frames stay until they are drawn on.
  *
  * Since: 0.1
  */
@@ -62,9 +71,10 @@
 
 #include "../frametime.h"
 #include "condinstanalytics.h"
+#include "condinstengine.h"
 #include "condinsterror.h"
 #include "condinstformat.h"
-#include "condinstlabels.h"
+#include "condinstframe.h"
 #include "condinstoptions.h"
 #include "condinstqos.h"
 #include "condinstresult.h"
@@ -72,14 +82,15 @@
 #include "condinststats.h"
 #include "gstcondinstseg.h"
 
-GST_DEBUG_CATEGORY_STATIC (cond_inst_seg_debug);
+GST_DEBUG_CATEGORY (cond_inst_seg_debug);
 #define GST_CAT_DEFAULT cond_inst_seg_debug
 
-#define FORMATS "{ NV12, I420, P010_10LE, RGB, BGR, RGBA, BGRA, RGBx, " \
-    "BGRx, GRAY8 }"
-#define VIDEO_CAPS "video/x-raw, format = (string) " FORMATS ", " \
+#define FORMATS "{ NV12, I420, RGB, BGR, RGBA, BGRA, RGBx, BGRx, GRAY8 }"
+#define SIZES \
     "width = (int) [ 1, 32767 ], height = (int) [ 1, 32767 ], " \
     "framerate = " GST_VIDEO_FPS_RANGE
+#define VIDEO_CAPS COND_INST_CUDA_CAPS (SIZES) \
+    "video/x-raw, format = (string) " FORMATS ", " SIZES
 
 /* How often, in inferred frames, the latency is looked at again. */
 #define LATENCY_PERIOD 16
@@ -92,33 +103,25 @@ struct _GstCondInstSeg
   CondInstOptions options;
   gboolean filters_changed;     /* selected, excluded types, object class */
   CondInstQos qos;
-  GstClockTime latency;         /* what LATENCY queries are told */
+  GstClockTime latency;         /* that inference adds, */
+  GstClockTime queue_latency;   /* and waiting for other frames */
   gboolean live;
   CondInstStats stats;
-  gchar *model_name, *input_size;       /* for stats */
-
-  /* from start() to stop() */
-  CiModel *model;
-  gchar *source;                /* that metadata names */
-  gchar **labels;
-  GQuark *quarks;               /* the same, as quarks */
+  GstStructure *about;          /* what runs, for stats; NULL: nothing did */
 
   /* streaming thread, from start() to stop() */
-  CiSessionOptions session_options;
-  CiSession *session;
-  guint capacity;               /* detections that it has room for */
-  guint8 *classes;              /* flags of wanted classes */
+  CondInstEngine engine;
   gchar **region_types;         /* wanted ones; NULL: all */
-  gboolean configured;          /* there are caps: `info` and `format` */
-  GstVideoInfo info;
-  CiImageFormat format;
   gboolean lacks_analytics;     /* and a warning was posted */
   CiImageFormat refused;        /* what an error was posted about already */
 
-  /* the last inferred frame */
-  gboolean have_result;
-  CondInstResult result;
-  guint result_age;             /* frames that had it so far */
+  /* frames that have come and not gone on, the oldest first: those in flight,
+   * and those that wait behind them */
+  GQueue frames;                /* CondInstFrame */
+  gboolean have_result;         /* some frame of this stream was inferred */
+  guint result_age;             /* frames since then, itself included */
+  CondInstResult result;        /* of the inferred frame that went on last */
+  const CondInstFrame *going;   /* is about to go on */
 };
 
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink",
@@ -133,40 +136,32 @@ G_DEFINE_TYPE_WITH_CODE (GstCondInstSeg, gst_cond_inst_seg,
 GST_ELEMENT_REGISTER_DEFINE (condinstseg, "condinstseg", GST_RANK_NONE,
     GST_TYPE_COND_INST_SEG);
 
+static GstFlowReturn push_frames (GstCondInstSeg * self);
+
 /* ---- inference --------------------------------------------------------- */
 
-/* (Re)makes the session for at most @max_detections objects; 0 = the model's
- * own limit. */
-static gboolean
-open_session (GstCondInstSeg * self, guint max_detections, GError ** error)
+/* Copies what is told of the engine to where other threads may read it. */
+static void
+update_about (GstCondInstSeg * self)
 {
-  CiDetectParams params;
-  CiSession *session;
+  GstStructure *about = cond_inst_engine_describe (&self->engine), *before;
 
-  self->session_options.max_detections = max_detections;
-  session = ci_session_new (self->model, &self->session_options, error);
-  if (!session)
-    return FALSE;
-  if (self->configured
-      && !ci_session_configure (session, &self->format, error)) {
-    ci_session_free (session);
-    return FALSE;
-  }
-  g_clear_pointer (&self->session, ci_session_free);
-  self->session = session;
-  ci_session_get_detect_params (session, &params);
-  self->capacity = params.post_nms_top_k;
-  return TRUE;
+  GST_OBJECT_LOCK (self);
+  before = self->about;
+  self->about = about;
+  GST_OBJECT_UNLOCK (self);
+  if (before)
+    gst_structure_free (before);
 }
 
 /* Reads the filters of classes and regions again if they changed. */
 static void
 update_filters (GstCondInstSeg * self)
 {
-  g_autofree gchar *selected = NULL, *excluded = NULL, *unknown = NULL;
+  g_autofree gchar *selected = NULL, *excluded = NULL;
 
   GST_OBJECT_LOCK (self);
-  if (self->classes && !self->filters_changed) {
+  if (!self->filters_changed) {
     GST_OBJECT_UNLOCK (self);
     return;
   }
@@ -178,158 +173,78 @@ update_filters (GstCondInstSeg * self)
       g_strsplit (self->options.object_class, ";", -1) : NULL;
   GST_OBJECT_UNLOCK (self);
 
-  g_free (self->classes);
-  self->classes = cond_inst_labels_select (self->labels, selected, excluded,
-      &unknown);
-  if (unknown) {
-    g_autofree gchar *valid = g_strjoinv (";", self->labels);
-
-    GST_ELEMENT_WARNING (self, RESOURCE, SETTINGS,
-        ("selected-types and excluded-types: model '%s' has no class %s. Its "
-            "classes are %s.", ci_model_get_name (self->model), unknown,
-            valid), (NULL));
-  }
+  cond_inst_engine_select (&self->engine, selected, excluded);
 }
 
-/* Maximum detections, thresholds and classes for the next run. */
-static gboolean
-prepare_run (GstCondInstSeg * self, const CondInstOptions * options,
-    CiDetectParams * params)
+/* Makes the engine fit for @frame: its memory, and how many objects it may
+ * have. */
+static GstFlowReturn
+prepare_engine (GstCondInstSeg * self, const CondInstFrame * frame)
 {
+  CondInstEngine *engine = &self->engine;
+  guint wanted = frame->options.max_detections;
+  gboolean move = cond_inst_engine_is_elsewhere (engine, frame->buffer);
+  gboolean grow = wanted == 0 ? engine->options.max_detections != 0 :
+      wanted > engine->capacity;
+  GstFlowReturn ret;
   GError *error = NULL;
 
-  update_filters (self);
-  if (options->max_detections == 0 ? self->session_options.max_detections != 0 :
-      options->max_detections > self->capacity) {
-    if (!open_session (self, options->max_detections, &error)) {
-      cond_inst_post_error (GST_ELEMENT (self), error,
-          "Cannot change max-detections");
-      return FALSE;
-    }
-  }
-
-  ci_session_get_detect_params (self->session, params);
-  /* scores are square roots of what the engine compares */
-  params->inference_threshold = options->score_threshold >= 0 ?
-      options->score_threshold : ci_model_get_score_threshold (self->model);
-  params->inference_threshold *= params->inference_threshold;
-  if (options->iou_threshold >= 0)
-    params->nms_threshold = options->iou_threshold;
-  if (options->cross_class_iou_threshold >= 0)
-    params->cross_class_threshold = options->cross_class_iou_threshold;
-  if (options->max_detections > 0)
-    params->post_nms_top_k = options->max_detections;
-  params->classes = self->classes;
-  return TRUE;
-}
-
-/* Looks into @region of a frame (NULL: all of it) and adds what it finds to
- * the result, and what it takes to @times_ns. */
-static gboolean
-look (GstCondInstSeg * self, const CiImage * image, const CiRegion * region,
-    const CiDetectParams * params, gfloat mask_threshold, gint64 * times_ns)
-{
-  GError *error = NULL;
-  CiSessionTimes times;
-  const CiInstance *found;
-  gint n = 0;
-
-  if (!ci_session_run_region (self->session, image, region, params, &found,
-          &n, &error)) {
+  if (!move && !grow)
+    return GST_FLOW_OK;
+  if ((ret = push_frames (self)) != GST_FLOW_OK)
+    return ret;
+  if (move && !cond_inst_engine_follow (engine, frame->buffer, &error)) {
     cond_inst_post_error (GST_ELEMENT (self), error,
-        "Cannot look for objects in a frame");
-    return FALSE;
+        "Cannot run where the frames are");
+    return GST_FLOW_ERROR;
   }
-  cond_inst_result_add (&self->result, found, n, self->quarks, mask_threshold,
-      params);
-  ci_session_get_times (self->session, &times);
-  times_ns[COND_INST_STAGE_PREPROCESS] += times.preprocess_ns;
-  times_ns[COND_INST_STAGE_NETWORK] += times.network_ns;
-  times_ns[COND_INST_STAGE_DECODE] += times.decode_ns;
-  times_ns[COND_INST_STAGE_MASKS] += times.masks_ns;
-  return TRUE;
+  if (grow && !cond_inst_engine_reopen (engine, wanted, &error)) {
+    cond_inst_post_error (GST_ELEMENT (self), error,
+        "Cannot change max-detections");
+    return GST_FLOW_ERROR;
+  }
+  update_about (self);
+  return GST_FLOW_OK;
 }
 
-/* Looks into the regions of interest of @buf that are of a wanted type. */
-static gboolean
-look_into_regions (GstCondInstSeg * self, GstBuffer * buf,
-    const CiImage * image, const CiDetectParams * params,
-    gfloat mask_threshold, gint64 * times_ns)
+/* Has the engine look at @frame. */
+static GstFlowReturn
+infer (GstCondInstSeg * self, CondInstFrame * frame)
 {
-  const gchar *const *types = (const gchar * const *) self->region_types;
-  GstVideoRegionOfInterestMeta *roi;
-  gpointer state = NULL;
-
-  while ((roi = (GstVideoRegionOfInterestMeta *)
-          gst_buffer_iterate_meta_filtered (buf, &state,
-              GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))) {
-    const gchar *type = g_quark_to_string (roi->roi_type);
-    CiRegion region = { MIN (roi->x, G_MAXINT), MIN (roi->y, G_MAXINT),
-      MIN (roi->w, G_MAXINT), MIN (roi->h, G_MAXINT)
-    };
-
-    if (types && !(type && g_strv_contains (types, type)))
-      continue;
-    /* trackers let regions leave the frame */
-    if (region.x >= self->format.width || region.y >= self->format.height
-        || region.width == 0 || region.height == 0)
-      continue;
-    if (!look (self, image, &region, params, mask_threshold, times_ns))
-      return FALSE;
-  }
-  cond_inst_result_truncate (&self->result, params->post_nms_top_k);
-  return TRUE;
-}
-
-/* Runs the network on @buf and keeps what it finds. */
-static gboolean
-infer (GstCondInstSeg * self, GstBuffer * buf, const CondInstOptions * options)
-{
-  GstBaseTransform *trans = GST_BASE_TRANSFORM (self);
-  gint64 times_ns[COND_INST_N_STAGES] = { 0 };
-  gint64 start = g_get_monotonic_time ();
-  CiImage image = { {NULL}, {0} };
-  CiDetectParams params;
-  GstVideoFrame frame;
+  GError *error = NULL;
+  GstFlowReturn ret;
   gboolean ok;
 
-  if (!prepare_run (self, options, &params))
-    return FALSE;
-  if (!gst_video_frame_map (&frame, &self->info, buf,
-          GST_MAP_READ | GST_VIDEO_FRAME_MAP_FLAG_NO_REF)) {
-    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-        ("Cannot read a frame: a %dx%d %s frame takes %" G_GSIZE_FORMAT
-            " bytes, the buffer has %" G_GSIZE_FORMAT ".",
-            self->format.width, self->format.height,
-            gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (&self->info)),
-            GST_VIDEO_INFO_SIZE (&self->info), gst_buffer_get_size (buf)),
-        (NULL));
-    return FALSE;
+  update_filters (self);
+  if ((ret = prepare_engine (self, frame)) != GST_FLOW_OK)
+    return ret;
+  cond_inst_engine_get_params (&self->engine, &frame->options,
+      &frame->params);
+  if (frame->options.region == GST_COND_INST_SEG_REGION_FULL_FRAME)
+    ok = cond_inst_frame_submit (frame, &self->engine, &error);
+  else                          /* no frame waits, so the result is the next */
+    ok = cond_inst_frame_look_into_regions (frame, &self->engine,
+        self->region_types, &self->result, &error);
+  if (!ok) {
+    cond_inst_post_error (GST_ELEMENT (self), error,
+        "Cannot look for objects in a frame");
+    return GST_FLOW_ERROR;
   }
-  for (guint i = 0; i < GST_VIDEO_FRAME_N_PLANES (&frame); i++) {
-    image.planes[i] = GST_VIDEO_FRAME_PLANE_DATA (&frame, i);
-    image.strides[i] = GST_VIDEO_FRAME_PLANE_STRIDE (&frame, i);
-  }
-  cond_inst_result_reset (&self->result, self->format.width,
-      self->format.height);
-  if (options->region == GST_COND_INST_SEG_REGION_FULL_FRAME)
-    ok = look (self, &image, NULL, &params, options->mask_threshold, times_ns);
-  else
-    ok = look_into_regions (self, buf, &image, &params,
-        options->mask_threshold, times_ns);
-  gst_video_frame_unmap (&frame);
-  if (!ok)
-    return FALSE;
   self->have_result = TRUE;
   self->result_age = 0;
+  return GST_FLOW_OK;
+}
 
-  times_ns[COND_INST_STAGE_TOTAL] = (g_get_monotonic_time () - start) * 1000;
+static void
+count_inference (GstCondInstSeg * self, const CondInstFrame * frame)
+{
+  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
+
   GST_OBJECT_LOCK (self);
-  cond_inst_qos_inferred (&self->qos, frame_running_time (&trans->segment,
-          buf), times_ns[COND_INST_STAGE_TOTAL]);
-  cond_inst_stats_count_inference (&self->stats, times_ns);
+  cond_inst_qos_inferred (&self->qos, frame_running_time (segment,
+          frame->buffer), frame->times_ns[COND_INST_STAGE_TOTAL]);
+  cond_inst_stats_count_inference (&self->stats, frame->times_ns);
   GST_OBJECT_UNLOCK (self);
-  return TRUE;
 }
 
 /* Tells the pipeline when inference takes much longer or shorter than it was
@@ -374,16 +289,14 @@ static gboolean
 is_late (GstCondInstSeg * self, GstBuffer * buf)
 {
   const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
-  GstClockTime running_time = frame_running_time (segment, buf);
-  GstClockTime stream_time;
   guint64 inferred, skipped;
-  GstMessage *message;
   CondInstQos qos;
   gboolean live;
 
   GST_OBJECT_LOCK (self);
   qos = self->qos;
-  if (!self->options.qos || !cond_inst_qos_is_late (&qos, running_time)) {
+  if (!self->options.qos
+      || !cond_inst_qos_is_late (&qos, frame_running_time (segment, buf))) {
     GST_OBJECT_UNLOCK (self);
     return FALSE;
   }
@@ -392,35 +305,10 @@ is_late (GstCondInstSeg * self, GstBuffer * buf)
   skipped = ++self->stats.skipped;
   GST_OBJECT_UNLOCK (self);
 
-  stream_time = frame_stream_time (segment, buf);
-  message = gst_message_new_qos (GST_OBJECT (self), live, running_time,
-      stream_time, GST_BUFFER_PTS (buf), GST_BUFFER_DURATION (buf));
-  gst_message_set_qos_values (message, GST_CLOCK_DIFF (running_time,
-          qos.earliest_time), qos.proportion, 1000000);
-  gst_message_set_qos_stats (message, GST_FORMAT_BUFFERS, inferred, skipped);
-  gst_element_post_message (GST_ELEMENT (self), message);
-  return TRUE;
-}
-
-static void
-post_counts (GstCondInstSeg * self, GstBuffer * buf, gboolean inferred)
-{
-  const GstSegment *segment = &GST_BASE_TRANSFORM (self)->segment;
-  GstClockTime pts = GST_BUFFER_PTS (buf);
-  g_autoptr (GstStructure) counts = cond_inst_result_count (&self->result);
-
   gst_element_post_message (GST_ELEMENT (self),
-      gst_message_new_element (GST_OBJECT (self),
-          gst_structure_new ("condinstseg",
-              "timestamp", GST_TYPE_CLOCK_TIME, pts,
-              "stream-time", GST_TYPE_CLOCK_TIME,
-              frame_stream_time (segment, buf),
-              "running-time", GST_TYPE_CLOCK_TIME,
-              frame_running_time (segment, buf),
-              "duration", GST_TYPE_CLOCK_TIME, GST_BUFFER_DURATION (buf),
-              "inferred", G_TYPE_BOOLEAN, inferred,
-              "instances", G_TYPE_UINT, self->result.instances->len,
-              "counts", GST_TYPE_STRUCTURE, counts, NULL)));
+      cond_inst_qos_make_message (&qos, GST_OBJECT (self), segment, buf, live,
+          inferred, skipped));
+  return TRUE;
 }
 
 static void
@@ -439,37 +327,150 @@ attach_analytics (GstCondInstSeg * self, GstBuffer * buf)
   }
 }
 
+/* A frame has come: it goes to the end of the queue, or an error back. Takes
+ * @buf. */
 static GstFlowReturn
-gst_cond_inst_seg_transform_ip (GstBaseTransform * trans, GstBuffer * buf)
+queue_frame (GstCondInstSeg * self, GstBuffer * buf)
 {
-  GstCondInstSeg *self = GST_COND_INST_SEG (trans);
-  CondInstOptions options;      /* its strings belong to self->options */
-  gboolean inferred;
+  CondInstOptions options;
+  CondInstFrame *frame;
+  GstFlowReturn ret;
 
   GST_OBJECT_LOCK (self);
   options = self->options;
   GST_OBJECT_UNLOCK (self);
 
-  inferred = !self->have_result
+  frame = cond_inst_frame_new (buf, &options);
+  frame->inferred = !self->have_result
       || (self->result_age >= options.inference_interval
       && !is_late (self, buf));
-  if (inferred) {
-    if (!infer (self, buf, &options))
-      return GST_FLOW_ERROR;
-    update_latency (self);
+  if (frame->inferred && (ret = infer (self, frame)) != GST_FLOW_OK) {
+    cond_inst_frame_free (frame);
+    return ret;
   }
   self->result_age++;
-  cond_inst_result_attach (&self->result, buf, self->source, !inferred,
-      options.attach_roi_meta);
-  if (options.attach_analytics_meta)
+  g_queue_push_tail (&self->frames, frame);
+  return GST_FLOW_OK;
+}
+
+/* The oldest frame is to go on: waits until the engine is done with it, and has
+ * the base class make it writable for transform_ip(). */
+static GstFlowReturn
+finish_frame (GstCondInstSeg * self, GstBuffer ** out)
+{
+  GstBaseTransform *trans = GST_BASE_TRANSFORM (self);
+  CondInstFrame *frame = g_queue_pop_head (&self->frames);
+  GError *error = NULL;
+  GstFlowReturn ret;
+
+  if (frame->in_flight && !cond_inst_frame_collect (frame, &self->engine,
+          &self->result, &error)) {
+    cond_inst_post_error (GST_ELEMENT (self), error,
+        "Cannot look for objects in a frame");
+    cond_inst_frame_free (frame);
+    return GST_FLOW_ERROR;
+  }
+  if (frame->inferred) {
+    count_inference (self, frame);
+    update_latency (self);
+  }
+  self->going = frame;
+  trans->queued_buf = g_steal_pointer (&frame->buffer);
+  ret = GST_BASE_TRANSFORM_CLASS (gst_cond_inst_seg_parent_class)
+      ->generate_output (trans, out);
+  cond_inst_frame_free (frame);
+  return ret;
+}
+
+/* Attaches what there is in the frame that is about to go on. */
+static GstFlowReturn
+gst_cond_inst_seg_transform_ip (GstBaseTransform * trans, GstBuffer * buf)
+{
+  GstCondInstSeg *self = GST_COND_INST_SEG (trans);
+  const CondInstOptions *options = &self->going->options;
+  gboolean inferred = self->going->inferred;
+
+  cond_inst_result_attach (&self->result, buf, self->engine.source, !inferred,
+      options->attach_roi_meta);
+  if (options->attach_analytics_meta)
     attach_analytics (self, buf);
-  if (options.post_messages)
-    post_counts (self, buf, inferred);
+  if (options->post_messages)
+    gst_element_post_message (GST_ELEMENT (self),
+        gst_message_new_element (GST_OBJECT (self),
+            cond_inst_result_describe (&self->result, &trans->segment, buf,
+                inferred)));
 
   GST_OBJECT_LOCK (self);
   cond_inst_stats_count_frame (&self->stats, g_get_monotonic_time ());
   GST_OBJECT_UNLOCK (self);
   return GST_FLOW_OK;
+}
+
+static void
+drop_frames (GstCondInstSeg * self)
+{
+  cond_inst_engine_forget_frames (&self->engine);
+  g_queue_clear_full (&self->frames, (GDestroyNotify) cond_inst_frame_free);
+  /* later frames have nothing to carry on */
+  self->have_result = FALSE;
+}
+
+/* Pushes all frames that have come, for what cannot overtake them or changes
+ * what they need. */
+static GstFlowReturn
+push_frames (GstCondInstSeg * self)
+{
+  GstFlowReturn ret = GST_FLOW_OK;
+
+  while (ret == GST_FLOW_OK && !g_queue_is_empty (&self->frames)) {
+    GstBuffer *buf;
+
+    if ((ret = finish_frame (self, &buf)) == GST_FLOW_OK)
+      ret = gst_pad_push (GST_BASE_TRANSFORM_SRC_PAD (self), buf);
+  }
+  if (ret != GST_FLOW_OK)
+    drop_frames (self);
+  return ret;
+}
+
+static GstFlowReturn
+gst_cond_inst_seg_submit_input_buffer (GstBaseTransform * trans,
+    gboolean is_discont, GstBuffer * buf)
+{
+  /* the base class marks whatever goes on next as discontinuous */
+  if (is_discont) {
+    GstFlowReturn ret = push_frames (GST_COND_INST_SEG (trans));
+
+    if (ret != GST_FLOW_OK) {
+      gst_buffer_unref (buf);
+      return ret;
+    }
+  }
+  return GST_BASE_TRANSFORM_CLASS (gst_cond_inst_seg_parent_class)
+      ->submit_input_buffer (trans, is_discont, buf);
+}
+
+/* Called until nothing goes on. As many frames stay as may be in flight beside
+ * the next one; in pull mode each goes on at once. */
+static GstFlowReturn
+gst_cond_inst_seg_generate_output (GstBaseTransform * trans, GstBuffer ** out)
+{
+  GstCondInstSeg *self = GST_COND_INST_SEG (trans);
+  guint n_stay = GST_PAD_MODE (trans->srcpad) == GST_PAD_MODE_PUSH ?
+      cond_inst_engine_get_max_in_flight (&self->engine) - 1 : 0;
+  GstBuffer *buf = g_steal_pointer (&trans->queued_buf);
+  GstFlowReturn ret = GST_FLOW_OK;
+  const CondInstFrame *first;
+
+  if (buf)
+    ret = queue_frame (self, buf);
+  first = g_queue_peek_head (&self->frames);
+  if (ret == GST_FLOW_OK && first && (!first->in_flight
+          || g_queue_get_length (&self->frames) > n_stay))
+    ret = finish_frame (self, out);
+  if (ret != GST_FLOW_OK)
+    drop_frames (self);
+  return ret;
 }
 
 /* ---- caps -------------------------------------------------------------- */
@@ -480,9 +481,11 @@ gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
 {
   GstCondInstSeg *self = GST_COND_INST_SEG (trans);
   gint width, height, padded_width, padded_height;
+  GstClockTime duration = 0, queue_latency;
   GError *error = NULL;
   CiImageFormat format;
   GstVideoInfo info;
+  gboolean post;
 
   if (!gst_video_info_from_caps (&info, incaps)
       || !cond_inst_format_from_info (&info, &format)) {
@@ -490,11 +493,12 @@ gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
         ("Cannot handle caps %" GST_PTR_FORMAT ".", incaps), (NULL));
     return FALSE;
   }
+  push_frames (self);
   self->have_result = FALSE;
-  if (!ci_session_configure (self->session, &format, &error)) {
+  if (!cond_inst_engine_configure (&self->engine, &info, &format, &error)) {
     g_autofree gchar *what = g_strdup_printf ("Cannot run model '%s' on "
-        "frames of %dx%d", ci_model_get_name (self->model), format.width,
-        format.height);
+        "frames of %dx%d", ci_model_get_name (self->engine.model),
+        format.width, format.height);
 
     /* sources try more than once */
     if (memcmp (&format, &self->refused, sizeof (format)) == 0)
@@ -504,21 +508,40 @@ gst_cond_inst_seg_set_caps (GstBaseTransform * trans, GstCaps * incaps,
     self->refused = format;
     return FALSE;
   }
-  self->info = info;
-  self->format = format;
-  self->configured = TRUE;
+  update_about (self);
 
-  ci_session_get_input_size (self->session, &width, &height, &padded_width,
-      &padded_height);
+  ci_session_get_input_size (self->engine.session, &width, &height,
+      &padded_width, &padded_height);
   GST_INFO_OBJECT (self, "%dx%d frames are %dx%d in an input of %dx%d",
       format.width, format.height, width, height, padded_width, padded_height);
+  if (info.fps_n > 0)
+    duration = gst_util_uint64_scale (GST_SECOND, info.fps_d, info.fps_n);
+  queue_latency = duration
+      * (cond_inst_engine_get_max_in_flight (&self->engine) - 1);
   GST_OBJECT_LOCK (self);
-  g_free (self->input_size);
-  self->input_size = g_strdup_printf ("%dx%d", padded_width, padded_height);
-  self->qos.frame_duration = info.fps_n > 0 ?
-      gst_util_uint64_scale (GST_SECOND, info.fps_d, info.fps_n) : 0;
+  self->qos.frame_duration = duration;
+  post = self->live && queue_latency != self->queue_latency;
+  self->queue_latency = queue_latency;
   GST_OBJECT_UNLOCK (self);
+  if (post)
+    gst_element_post_message (GST_ELEMENT (self),
+        gst_message_new_latency (GST_OBJECT (self)));
   return TRUE;
+}
+
+static gboolean
+gst_cond_inst_seg_propose_allocation (GstBaseTransform * trans,
+    GstQuery * decide_query, GstQuery * query)
+{
+  GstCondInstSeg *self = GST_COND_INST_SEG (trans);
+  gboolean ret = GST_BASE_TRANSFORM_CLASS (gst_cond_inst_seg_parent_class)
+      ->propose_allocation (trans, decide_query, query);
+
+  /* frames go on as they are, so it is for those behind to say what they
+   * take */
+  if (cond_inst_engine_propose_pool (&self->engine, query))
+    ret = TRUE;
+  return ret;
 }
 
 /* ---- events and queries ------------------------------------------------ */
@@ -533,12 +556,15 @@ gst_cond_inst_seg_sink_event (GstBaseTransform * trans, GstEvent * event)
       GST_OBJECT_LOCK (self);
       cond_inst_qos_reset (&self->qos);
       GST_OBJECT_UNLOCK (self);
-      self->have_result = FALSE;
+      drop_frames (self);
       break;
     case GST_EVENT_SEGMENT:
+      push_frames (self);
       self->have_result = FALSE;
       break;
     default:
+      if (GST_EVENT_IS_SERIALIZED (event))
+        push_frames (self);
       break;
   }
   return GST_BASE_TRANSFORM_CLASS (gst_cond_inst_seg_parent_class)->sink_event
@@ -583,6 +609,11 @@ gst_cond_inst_seg_query (GstBaseTransform * trans, GstPadDirection direction,
   GstClockTime min, max, latency;
   gboolean live;
 
+  if (GST_QUERY_TYPE (query) == GST_QUERY_CONTEXT
+      && cond_inst_cuda_answer (&self->engine.cuda, query))
+    return TRUE;
+  if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query))
+    push_frames (self);
   if (GST_QUERY_TYPE (query) != GST_QUERY_LATENCY || direction != GST_PAD_SRC)
     return GST_BASE_TRANSFORM_CLASS (gst_cond_inst_seg_parent_class)->query
         (trans, direction, query);
@@ -592,7 +623,7 @@ gst_cond_inst_seg_query (GstBaseTransform * trans, GstPadDirection direction,
   gst_query_parse_latency (query, &live, &min, &max);
   GST_OBJECT_LOCK (self);
   self->live = live;
-  latency = self->latency;
+  latency = self->latency + self->queue_latency;
   GST_OBJECT_UNLOCK (self);
   if (live) {
     min += latency;
@@ -610,17 +641,11 @@ gst_cond_inst_seg_stop (GstBaseTransform * trans)
 {
   GstCondInstSeg *self = GST_COND_INST_SEG (trans);
 
-  self->have_result = FALSE;
-  self->configured = FALSE;
+  drop_frames (self);
   self->lacks_analytics = FALSE;
   memset (&self->refused, 0, sizeof (self->refused));
-  g_clear_pointer (&self->source, g_free);
-  g_clear_pointer (&self->classes, g_free);
   g_clear_pointer (&self->region_types, g_strfreev);
-  g_clear_pointer (&self->quarks, g_free);
-  g_clear_pointer (&self->labels, g_strfreev);
-  g_clear_pointer (&self->session, ci_session_free);
-  g_clear_pointer (&self->model, ci_model_unref);
+  cond_inst_engine_stop (&self->engine);
   return TRUE;
 }
 
@@ -660,51 +685,21 @@ static gboolean
 load_model (GstCondInstSeg * self)
 {
   g_auto (CondInstModel) spec = { NULL };
-  g_auto (GStrv) settings = NULL;
-  g_autofree gchar *id = NULL, *what = NULL;
-  GError *error = NULL;
+  g_autofree gchar *id = NULL, *label_file = NULL;
 
   get_model (self, &spec, &id);
+  GST_OBJECT_LOCK (self);
+  label_file = g_strdup (self->options.label_file);
+  GST_OBJECT_UNLOCK (self);
   if (!spec.model_file && id) {
     cond_inst_model_clear (&spec);
     cond_inst_share_find (id, &spec);
   }
-  if (spec.config_settings)
-    settings = g_strsplit (spec.config_settings, ";", -1);
-  self->model = ci_model_load_full (spec.model_file, spec.config_file,
-      (const gchar * const *) settings, &error);
-  if (!self->model) {
-    what = spec.model_file ? g_strdup_printf ("Cannot load model '%s'",
-        spec.model_file) : g_strdup ("Cannot load the default model");
-    cond_inst_post_error (GST_ELEMENT (self), error, what);
+  if (!cond_inst_engine_load (&self->engine, spec.model_file,
+          spec.config_file, spec.config_settings, label_file))
     return FALSE;
-  }
-  self->source = g_strdup (id ? id : ci_model_get_name (self->model));
-  return TRUE;
-}
-
-static gboolean
-load_labels (GstCondInstSeg * self, GError ** error)
-{
-  guint n = ci_model_get_n_classes (self->model);
-  g_autofree gchar *file = NULL;
-
-  GST_OBJECT_LOCK (self);
-  file = g_strdup (self->options.label_file);
-  GST_OBJECT_UNLOCK (self);
-  if (file) {
-    self->labels = cond_inst_labels_load (file, n,
-        ci_model_get_name (self->model), error);
-    if (!self->labels)
-      return FALSE;
-  } else {
-    self->labels = g_new0 (gchar *, n + 1);
-    for (guint i = 0; i < n; i++)
-      self->labels[i] = g_strdup (ci_model_get_class_name (self->model, i));
-  }
-  self->quarks = g_new (GQuark, n);
-  for (guint i = 0; i < n; i++)
-    self->quarks[i] = g_quark_from_string (self->labels[i]);
+  self->engine.source = g_strdup (id ? id :
+      ci_model_get_name (self->engine.model));
   return TRUE;
 }
 
@@ -713,63 +708,44 @@ gst_cond_inst_seg_start (GstBaseTransform * trans)
 {
   GstCondInstSeg *self = GST_COND_INST_SEG (trans);
   const CondInstOptions *options = &self->options;
-  g_autofree gchar *what = NULL;
-  const gchar *name;
-  GError *error = NULL;
 
-  if (options->provider == GST_COND_INST_SEG_PROVIDER_CUDA) {
-    GST_ELEMENT_ERROR (self, LIBRARY, INIT,
-        ("execution-provider=cuda: this plugin was built without CUDA. Use "
-            "auto or cpu."), (NULL));
-    return FALSE;
-  }
   if ((options->input_width == 0) != (options->input_height == 0)) {
     GST_ELEMENT_ERROR (self, RESOURCE, SETTINGS,
         ("input-width is %u and input-height is %u: set both, or neither.",
             options->input_width, options->input_height), (NULL));
     return FALSE;
   }
-  if (!share_model (self) || !load_model (self))
+  if (!share_model (self))
     return FALSE;
-  name = ci_model_get_name (self->model);
-  if (!load_labels (self, &error)) {
-    what = g_strdup ("Cannot use label-file");
-    goto failed;
+  if (!load_model (self) || !cond_inst_engine_start (&self->engine, options)) {
+    gst_cond_inst_seg_stop (trans);
+    return FALSE;
   }
 
   GST_OBJECT_LOCK (self);
   memset (&self->stats, 0, sizeof (self->stats));
-  g_free (self->model_name);
-  self->model_name = g_strdup (name);
-  g_clear_pointer (&self->input_size, g_free);
   cond_inst_qos_reset (&self->qos);
-  self->latency = 0;
+  self->latency = self->queue_latency = 0;
+  self->filters_changed = TRUE;
   self->live = FALSE;
   GST_OBJECT_UNLOCK (self);
-
-  self->session_options = (CiSessionOptions) CI_SESSION_OPTIONS_INIT;
-  self->session_options.threads = options->threads;
-  self->session_options.min_size = options->min_size;
-  self->session_options.max_size = options->max_size;
-  self->session_options.input_width = options->input_width;
-  self->session_options.input_height = options->input_height;
-  self->session_options.resize =
-      options->resize_quality == GST_COND_INST_SEG_RESIZE_QUALITY_FAST ?
-      CI_RESIZE_FAST : CI_RESIZE_EXACT;
-  self->session_options.full_map = options->full_map;
-  self->session_options.for_regions =
-      options->region == GST_COND_INST_SEG_REGION_ROI_LIST;
-  if (!open_session (self, options->max_detections, &error)) {
-    what = g_strdup_printf ("Cannot run model '%s'", name);
-    goto failed;
-  }
+  update_about (self);
   update_filters (self);
   return TRUE;
+}
 
-failed:
-  cond_inst_post_error (GST_ELEMENT (self), error, what);
-  gst_cond_inst_seg_stop (trans);
-  return FALSE;
+static void
+gst_cond_inst_seg_set_context (GstElement * element, GstContext * context)
+{
+  GstCondInstSeg *self = GST_COND_INST_SEG (element);
+  gint device_id;
+
+  GST_OBJECT_LOCK (self);
+  device_id = self->options.cuda_device_id;
+  GST_OBJECT_UNLOCK (self);
+  cond_inst_cuda_set_context (&self->engine.cuda, context, device_id);
+  GST_ELEMENT_CLASS (gst_cond_inst_seg_parent_class)->set_context (element,
+      context);
 }
 
 static GstStateChangeReturn
@@ -798,11 +774,10 @@ make_stats (GstCondInstSeg * self)
   GstStructure *stats;
 
   GST_OBJECT_LOCK (self);
-  stats = gst_structure_new ("condinstseg-stats",
-      "provider", G_TYPE_STRING, "cpu",
-      "model", G_TYPE_STRING, self->model_name,
-      "input-size", G_TYPE_STRING, self->input_size,
-      "latency", GST_TYPE_CLOCK_TIME, self->latency, NULL);
+  stats = self->about ? gst_structure_copy (self->about)
+      : gst_structure_new_empty ("condinstseg-stats");
+  gst_structure_set (stats, "latency", GST_TYPE_CLOCK_TIME,
+      self->latency + self->queue_latency, NULL);
   cond_inst_stats_to_structure (&self->stats, stats);
   GST_OBJECT_UNLOCK (self);
   return stats;
@@ -846,8 +821,9 @@ gst_cond_inst_seg_finalize (GObject * object)
   cond_inst_share_withdraw (self);
   cond_inst_options_clear (&self->options);
   cond_inst_result_clear (&self->result);
-  g_free (self->model_name);
-  g_free (self->input_size);
+  cond_inst_cuda_clear (&self->engine.cuda);
+  if (self->about)
+    gst_structure_free (self->about);
   G_OBJECT_CLASS (gst_cond_inst_seg_parent_class)->finalize (object);
 }
 
@@ -871,6 +847,8 @@ gst_cond_inst_seg_class_init (GstCondInstSegClass * klass)
   gst_element_class_add_static_pad_template (element_class, &src_template);
   element_class->change_state =
       GST_DEBUG_FUNCPTR (gst_cond_inst_seg_change_state);
+  element_class->set_context =
+      GST_DEBUG_FUNCPTR (gst_cond_inst_seg_set_context);
 
   transform_class->start = GST_DEBUG_FUNCPTR (gst_cond_inst_seg_start);
   transform_class->stop = GST_DEBUG_FUNCPTR (gst_cond_inst_seg_stop);
@@ -881,6 +859,12 @@ gst_cond_inst_seg_class_init (GstCondInstSegClass * klass)
   transform_class->query = GST_DEBUG_FUNCPTR (gst_cond_inst_seg_query);
   transform_class->before_transform =
       GST_DEBUG_FUNCPTR (gst_cond_inst_seg_before_transform);
+  transform_class->propose_allocation =
+      GST_DEBUG_FUNCPTR (gst_cond_inst_seg_propose_allocation);
+  transform_class->submit_input_buffer =
+      GST_DEBUG_FUNCPTR (gst_cond_inst_seg_submit_input_buffer);
+  transform_class->generate_output =
+      GST_DEBUG_FUNCPTR (gst_cond_inst_seg_generate_output);
   transform_class->transform_ip =
       GST_DEBUG_FUNCPTR (gst_cond_inst_seg_transform_ip);
   transform_class->passthrough_on_same_caps = FALSE;
@@ -890,6 +874,7 @@ gst_cond_inst_seg_class_init (GstCondInstSegClass * klass)
 static void
 gst_cond_inst_seg_init (GstCondInstSeg * self)
 {
+  self->engine.element = self->engine.cuda.element = GST_ELEMENT (self);
   cond_inst_options_init (&self->options);
   cond_inst_result_init (&self->result);
   cond_inst_qos_reset (&self->qos);
