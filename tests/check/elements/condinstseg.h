@@ -18,9 +18,17 @@
 #include <string.h>
 
 #define MODEL "random:condinst-light"
-#define ELEMENT "condinstseg input-width=128 input-height=96 "
+/* On a GPU, too, each frame comes out before the next one goes in. */
+#define ELEMENT "condinstseg input-width=128 input-height=96 max-in-flight=1 "
 #define SEG ELEMENT "model-file=" MODEL " score-threshold=0 max-detections=5 "
 #define FRAME_TIME (GST_SECOND / 25)
+
+/* Whether auto finds a GPU, maybe a fake one. */
+static inline gboolean
+on_gpu (void)
+{
+  return g_getenv ("GST_CONDINST_CUDA_MODULE") != NULL;
+}
 
 /* ---- frames ------------------------------------------------------------ */
 
