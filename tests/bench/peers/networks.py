@@ -60,6 +60,7 @@ class CondInstR50(nn.Module):
         self.cls_logits = nn.Conv2d(256, 80, 3, 1, 1)
         self.bbox_pred = nn.Conv2d(256, 4, 3, 1, 1)
         self.ctrness = nn.Conv2d(256, 1, 3, 1, 1)
+        self.scales = nn.Parameter(torch.ones(5))
         self.refine = nn.ModuleList(nn.Conv2d(256, 128, 3, 1, 1)
                                     for _ in range(3))
         self.mask_tower = nn.Sequential(*(m for _ in range(4) for m in (
@@ -83,10 +84,11 @@ class CondInstR50(nn.Module):
         levels.append(self.p6(levels[2]))
         levels.append(self.p7(levels[3].relu()))
         out = []
-        for level in levels:
+        for i, level in enumerate(levels):
             box = self.bbox_tower(level)
             out += [self.cls_logits(self.cls_tower(level)),
-                    self.bbox_pred(box).relu(), self.ctrness(box)]
+                    (self.bbox_pred(box) * self.scales[i]).relu(),
+                    self.ctrness(box)]
         y = self.refine[0](levels[0]).relu()
         y = y + aligned_bilinear(self.refine[1](levels[1]).relu(), 2)
         y = y + aligned_bilinear(self.refine[2](levels[2]).relu(), 4)
