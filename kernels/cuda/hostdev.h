@@ -22,7 +22,7 @@
 # define CI_HD static inline
 #endif
 
-/* Before a loop that the compiler for GPUs would not unroll by itself. */
+/* Before loops that the compiler for GPUs would not unroll by itself. */
 #ifdef __CUDA_ARCH__
 # define CI_UNROLL _Pragma ("unroll")
 #else
