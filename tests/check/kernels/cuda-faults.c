@@ -10,7 +10,7 @@
 
 #include <gmodule.h>
 
-static void (*fail) (const char *name, int at, gboolean sticky);
+static void (*inject) (const char *name, int at, gboolean sticky);
 static int (*calls) (void);
 static gint64 (*device_bytes) (void);
 
@@ -75,7 +75,7 @@ live (const CiGraph * graph, const CiWeights * weights, gint * n_found,
   guint8 pixels[32 * 32 * 3];
   CiImageFormat format = { CI_PIXEL_RGB, 32, 32 };
   CiPreprocessOptions pre_options = { 32, 32, 32, 32, TRUE, {0}, {50, 50, 50},
-  CI_RESIZE_EXACT
+  CI_RESIZE_EXACT, TRUE
   };
   CiImage image = { {pixels}, {32 * 3} };
   CiDetectParams params = { 0.2f, 0.6, 60, 10, NULL };
@@ -120,20 +120,21 @@ GST_START_TEST (test_every_call)
   fail_unless (live (graph, &weights->base, &n_found, &error), "%s",
       error ? error->message : "");
   fail_unless (n_found >= 0);
-  fail = symbol ("fakecuda_fail");
+  inject = symbol ("fakecuda_fail");
   calls = symbol ("fakecuda_calls");
   device_bytes = symbol ("fakecuda_device_bytes");
   fail_unless_equals_int64 (device_bytes (), 0);
 
-  fail (NULL, 0, FALSE);
-  fail_unless (live (graph, &weights->base, &n_found, &error));
+  inject (NULL, 0, FALSE);
+  fail_unless (live (graph, &weights->base, &n_found, &error), "%s",
+      error ? error->message : "");
   n_calls = calls ();
   fail_unless (n_calls > 100);
   for (gint at = 1; at <= n_calls; at++) {
     gboolean ok;
     gint n = -1;
 
-    fail (NULL, at, __i__);
+    inject (NULL, at, __i__);
     ok = live (graph, &weights->base, &n, &error);
     fail_unless (ok == (error == NULL), "call %d", at);
     /* some have another way, or nobody who could be told */
@@ -142,11 +143,13 @@ GST_START_TEST (test_every_call)
       fail_unless (error->domain == CI_ERROR && *error->message);
     g_clear_error (&error);
     n_failed += !ok;
-    fail (NULL, 0, FALSE);
+    inject (NULL, 0, FALSE);
     fail_unless (device_bytes () == 0, "call %d: %" G_GINT64_FORMAT
         " bytes are lost", at, device_bytes ());
   }
-  fail_unless (n_failed > n_calls / 2, "%d of %d", n_failed, n_calls);
+  /* most calls only ask cuDNN what it could do */
+  fail_unless (n_failed > n_calls / (__i__ ? 2 : 8), "%d of %d", n_failed,
+      n_calls);
   fail_unless (live (graph, &weights->base, &n_found, &error));
   weights_free (weights);
   ci_graph_free (graph);
