@@ -39,15 +39,6 @@ typedef struct
 
 /* ---- helpers ----------------------------------------------------------- */
 
-/* Loops of constant length whose arrays shall be registers. */
-#ifndef CI_UNROLL
-# ifdef __CUDACC__
-#  define CI_UNROLL _Pragma ("unroll")
-# else
-#  define CI_UNROLL
-# endif
-#endif
-
 /* A product that is rounded, never part of a fused multiplication and addition:
  * boxes and decisions are to be those of the CPU. */
 CI_HD float
@@ -470,7 +461,9 @@ enum
 typedef struct
 {
   int32_t total, limit;
-  int32_t stage, first, current, kept;  /* current: in the chunk */
+  int32_t stage, kept;
+  int32_t first;                /* of the chunk; in it: */
+  uint32_t current, next;       /* kept now, looked at next */
   uint32_t alive[CI_NMS_CHUNK / 32];    /* bits */
   CiBox box[CI_NMS_CHUNK];
   int32_t cls[CI_NMS_CHUNK];
@@ -504,23 +497,24 @@ ci_nms_drops (const CiFrameSettings * settings, const CiBox * kept,
 CI_HD void
 ci_nms_control (const CiDetectArgs * a, CiNmsShared * s, int phase)
 {
-  int from, word, load = phase == 0;
+  uint32_t word;
+  int load = phase == 0;
 
   if (phase == 0) {
-    s->total = s->first = s->kept = 0;
+    s->total = s->kept = s->first = s->current = 0;
     for (int l = 0; l < a->n_levels; l++)
       s->total += (int32_t) a->n_top[l];
     s->limit = ci_min (a->settings->post_nms_top_k, a->out.capacity);
   } else if (s->kept < s->limit) {
-    from = s->current + 1;
-    for (word = from / 32; word < CI_NMS_CHUNK / 32; word++) {
+    for (word = s->next / 32; word < CI_NMS_CHUNK / 32; word++) {
       uint32_t bits = s->alive[word];
 
-      if (word == from / 32)
-        bits &= ~0u << from % 32;
+      if (word == s->next / 32)
+        bits &= ~0u << s->next % 32;
       if (bits) {
         s->stage = CI_NMS_KEEP;
-        s->current = 32 * word + ci_lowest_bit (bits);
+        s->current = 32 * word + (uint32_t) ci_lowest_bit (bits);
+        s->next = s->current + 1;
         s->kept++;
         return;
       }
@@ -530,7 +524,7 @@ ci_nms_control (const CiDetectArgs * a, CiNmsShared * s, int phase)
   }
   s->stage = load && s->first < s->total && s->limit > 0 ? CI_NMS_LOAD
       : CI_NMS_END;
-  s->current = -1;
+  s->next = 0;
   for (word = 0; word < CI_NMS_CHUNK / 32; word++)
     s->alive[word] = 0;
   if (s->stage == CI_NMS_END)
@@ -587,9 +581,9 @@ ci_nms_block (const CiDetectArgs * a, void *shared, int bx, int by, int bz,
           a->out.classes[k], &box, cls);
     if (keep)
       ci_atomic_or (&s->alive[thread / 32], 1u << thread % 32);
-  } else if (thread == s->current) {
+  } else if ((uint32_t) thread == s->current) {
     ci_nms_emit (a, a->keys[i], &s->box[thread], s->kept - 1);
-  } else if (thread > s->current
+  } else if ((uint32_t) thread > s->current
       && ci_nms_drops (a->settings, &s->box[s->current], s->cls[s->current],
           &s->box[thread], s->cls[thread])) {
     ci_atomic_and (&s->alive[thread / 32], ~(1u << thread % 32));

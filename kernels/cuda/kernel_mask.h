@@ -157,12 +157,14 @@ ci_head_layer (const int n_in, const int width, const float *p, float *v)
 {
   float out[CI_HEAD_MAX_WIDTH];
 
-  CI_UNROLL for (int i = -1; i < n_in; i++)
+  CI_UNROLL for (int o = 0; o < width; o++)
+      out[o] = p[o];
+  CI_UNROLL for (int i = 0; i < n_in; i++)
       CI_UNROLL for (int o = 0; o < width; o += 4) {
     CiFloat4 w = *(const CiFloat4 *) (p + (i + 1) * width + o);
 
     CI_UNROLL for (int k = 0; k < 4; k++)
-        out[o + k] = i < 0 ? w.v[k] : out[o + k] + w.v[k] * v[i < 0 ? 0 : i];
+        out[o + k] += w.v[k] * v[i];
   }
   CI_UNROLL for (int o = 0; o < width; o++)
       v[o] = out[o] > 0.0f ? out[o] : 0.0f;
