@@ -595,7 +595,7 @@ ci_nms_block (const CiDetectArgs * a, void *shared, int bx, int by, int bz,
 
 /* A block makes an octet of outputs of some detections; its threads share the
  * sum, a thread takes each CI_AT_THREADSth octet of the patch. */
-#define CI_AT_DETECTIONS 8
+#define CI_AT_DETECTIONS 4
 #define CI_AT_THREADS 96
 
 typedef struct
@@ -618,12 +618,17 @@ typedef struct
   float sum[CI_AT_DETECTIONS * CI_OCTET][CI_AT_THREADS + 1];
 } CiConvAtShared;
 
+/* @half is that of the views, as a constant, and all loads happen, wanted or
+ * not: then none waits for another. */
 CI_HD void
-ci_conv_at_partial (const CiConvAtArgs * a, CiConvAtShared * s, int by,
-    int thread)
+ci_conv_at_partial (const CiConvAtArgs * a, const int half,
+    CiConvAtShared * s, int by, int thread)
 {
   int octets = a->level[0].cp / CI_OCTET, k = a->kernel, n = k * k * octets;
   float sum[CI_AT_DETECTIONS][CI_OCTET];
+  CiView weight = a->weight;
+
+  weight.half = half;
 
   CI_UNROLL for (int d = 0; d < CI_AT_DETECTIONS; d++)
       CI_UNROLL for (int o = 0; o < CI_OCTET; o++)
@@ -634,20 +639,21 @@ ci_conv_at_partial (const CiConvAtArgs * a, CiConvAtShared * s, int by,
     float in[CI_AT_DETECTIONS][CI_OCTET];
 
     CI_UNROLL for (int d = 0; d < CI_AT_DETECTIONS; d++) {
-      const CiView *src = &a->level[ci_max (s->level[d], 0)];
+      CiView src = a->level[ci_max (s->level[d], 0)];
       int y = s->y[d] + ky, x = s->x[d] + kx;
+      int inside = s->level[d] >= 0 && y >= 0 && y < src.h && x >= 0
+          && x < src.w;
 
-      if (s->level[d] >= 0 && y >= 0 && y < src->h && x >= 0 && x < src->w) {
-        ci_load8 (src, ci_view_at (src, 0, y, x) + octet * CI_OCTET, in[d]);
-      } else {
-        CI_UNROLL for (int c = 0; c < CI_OCTET; c++)
-            in[d][c] = 0.0f;
-      }
+      src.half = half;
+      ci_load8 (&src, ci_view_at (&src, 0, inside ? y : 0, inside ? x : 0)
+          + octet * CI_OCTET, in[d]);
+      CI_UNROLL for (int c = 0; c < CI_OCTET; c++)
+          in[d][c] = inside ? in[d][c] : 0.0f;
     }
     CI_UNROLL for (int c = 0; c < CI_OCTET; c++) {
       float w[CI_OCTET];
 
-      ci_load8 (&a->weight, (((int64_t) by * CI_OCTET + c) * n + i)
+      ci_load8 (&weight, (((int64_t) by * CI_OCTET + c) * n + i)
           * CI_OCTET, w);
       CI_UNROLL for (int d = 0; d < CI_AT_DETECTIONS; d++)
           CI_UNROLL for (int o = 0; o < CI_OCTET; o++)
@@ -681,7 +687,10 @@ ci_conv_at_block (const CiConvAtArgs * a, void *shared, int bx, int by, int bz,
       s->x[thread] = cell % a->level[ci_max (level, 0)].w;
     }
   } else if (phase == 1) {
-    ci_conv_at_partial (a, s, by, thread);
+    if (a->weight.half)
+      ci_conv_at_partial (a, 1, s, by, thread);
+    else
+      ci_conv_at_partial (a, 0, s, by, thread);
   } else {
     int n = first + thread / CI_OCTET, o = by * CI_OCTET + thread % CI_OCTET;
 

@@ -417,11 +417,12 @@ ci_attention_at (const float *plane, int side, const CiTapPair * y,
   return ci_lerp2 (r0[x->i0], r0[x->i1], r1[x->i0], r1[x->i1], y->a, x->a);
 }
 
-/* Element: a cell of a detection's grid. */
+/* @half: that of the bases, as a constant, so that no load waits for another. */
 CI_HD void
-ci_blend_masks_element (const CiBlendMasksArgs * a, int64_t i)
+ci_blend_cell (const CiBlendMasksArgs * a, const int half, int64_t i)
 {
-  const CiView *bases = &a->bases;
+  CiView view = a->bases;
+  const CiView *bases = &view;
   int size = a->size, side = a->side, area = side * side;
   int64_t n = i / (size * size), padded = ci_grid_bytes (size, size), at;
   int cell = (int) (i - n * size * size), row = cell / size;
@@ -432,6 +433,7 @@ ci_blend_masks_element (const CiBlendMasksArgs * a, int64_t i)
 
   if (n >= *a->detections.count)
     return;
+  view.half = half;
   y = ci_roi_tap (row, size, ci_mul (box[1], a->scale) - 0.5f,
       ci_mul (box[3], a->scale) - 0.5f, bases->h);
   x = ci_roi_tap (cell - row * size, size, ci_mul (box[0], a->scale) - 0.5f,
@@ -478,6 +480,16 @@ ci_blend_masks_element (const CiBlendMasksArgs * a, int64_t i)
     grid->offset = n * padded;
     grid->end = grid->offset + padded;
   }
+}
+
+/* Element: a cell of a detection's grid. */
+CI_HD void
+ci_blend_masks_element (const CiBlendMasksArgs * a, int64_t i)
+{
+  if (a->bases.half)
+    ci_blend_cell (a, 1, i);
+  else
+    ci_blend_cell (a, 0, i);
 }
 
 /* ---- results -------------------------------------------------------------- */

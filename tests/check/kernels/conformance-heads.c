@@ -6,6 +6,8 @@
  */
 #include "conformance.h"
 
+#include <stdio.h>
+
 /* FCOS on @n levels over @x; @towers: their maps of 24 channels */
 static CiValue
 build_fcos (CiGraph * g, CiValue x, gint n_classes, gint n,
@@ -148,6 +150,123 @@ GST_START_TEST (test_scores_are_numbers)
 
 GST_END_TEST;
 
+/* What is found among many equal values: a network that hands through the
+ * channels of its input, which are eighths, the same in any precision. So all
+ * implementations have to decide the same. */
+static gboolean
+lookup_pick (const CiWeights * weights, const gchar * name, CiTensor * out)
+{
+  gfloat *matrix = weights->user_data;
+  gint first, count, of;
+
+  if (sscanf (name, "pick.%d.%d.%d.weight", &first, &count, &of) != 3)
+    return FALSE;
+  memset (matrix, 0, sizeof (gfloat) * count * of);
+  for (gint i = 0; i < count; i++)
+    matrix[i * of + first + i] = 1.0f;
+  *out = (CiTensor) {
+    CI_DTYPE_F32, 4, {count, of, 1, 1}, matrix};
+  return TRUE;
+}
+
+static CiValue
+pick (CiGraph * g, CiValue x, gint first, gint count, gint of, gint level)
+{
+  g_autofree gchar *name = g_strdup_printf ("pick.%d.%d.%d", first, count, of);
+
+  return ci_graph_conv (g, x, name, count, 1, 1 << level, 0, 1, FALSE);
+}
+
+typedef struct
+{
+  const gchar *name;
+  gint n_classes, capacity;
+  gboolean thresh_with_ctr;
+  gfloat logits;                /* they are at most so far from 0 */
+  CiDetectParams params;
+} SelectCase;
+
+static const SelectCase select_cases[] = {
+  {"few", 3, 100, TRUE, 4, {0.9f, 0.6, 1000, 100}},
+  {"none", 3, 100, TRUE, 4, {0.99f, 0.6, 1000, 100}},
+  {"all of them", 20, 300, TRUE, 8, {0, 0.6, 5000, 300}},
+  {"all of them, by class", 20, 300, FALSE, 8, {0, 0.6, 5000, 300}},
+  {"some classes", 12, 300, TRUE, 8, {0.05f, 0.6, 5000, 300, some_classes}},
+  {"equal values", 5, 2000, FALSE, 0, {0, 0.6, 700, 2000}},
+  {"all kept", 3, 5000, TRUE, 8, {0, 1.0, 700, 5000}},
+  {"each class apart", 3, 5000, TRUE, 8, {0, 0.1, 5000, 5000}},
+  {"classes compete", 3, 5000, TRUE, 8, {0, 0.5, 5000, 5000, NULL, 0.3}},
+  {"the best of each level", 3, 10, TRUE, 8, {0, 1.0, 1, 10}},
+  {"the best", 3, 1, TRUE, 8, {0, 0.6, 1000, 10}},
+  {"not one", 3, 10, TRUE, 8, {0, 0.6, 1000, 0}},
+};
+
+static CiPlan *
+run_select (const SelectCase * c, const CiGraph * graph,
+    const CiWeights * weights, const Variant * variant)
+{
+  const gint h = 20, w = 28, n = (c->n_classes + 5) * h * w;
+  CiPlanOptions options = { variant->backend, NULL, h, w, FALSE,
+    variant->no_fuse, NULL, variant->precision
+  };
+  guint32 state = g_str_hash (c->name);
+  CiPlan *plan;
+
+  if (variant->backend == CI_BACKEND_CUDA)
+    options.device = cuda_device ();
+  plan = ci_plan_compile (graph, weights, &options, NULL);
+  fail_unless (plan != NULL);
+  for (gint i = 0; i < n; i++) {
+    gint channel = i / (h * w);
+    gfloat v = channel < c->n_classes ? uniform (&state, -c->logits, c->logits)
+        : channel < c->n_classes + 4 ? uniform (&state, 0, 4)
+        : c->logits / 4 * uniform (&state, -1, 1);
+
+    ci_plan_get_input (plan)[i] = rintf (v * 8) / 8;
+  }
+  /* what one frame leaves behind must not show in the next */
+  for (gint run = 0; run < 2; run++)
+    fail_unless (ci_plan_run (plan, &c->params, NULL));
+  return plan;
+}
+
+GST_START_TEST (test_selects_as_reference)
+{
+  const SelectCase *c = &select_cases[__i__];
+  const Variant *variants = wants_cuda () ? cuda_variants : cpu_variants;
+  const guint n_variants = wants_cuda () ? G_N_ELEMENTS (cuda_variants) : 2;
+  const gint n = c->n_classes, of = n + 5;
+  g_autofree gfloat *matrix = g_new (gfloat, of * of);
+  CiWeights weights = { lookup_pick, matrix, ci_weights_new_id () };
+  CiGraph *graph = ci_graph_new ();
+  CiValue x = ci_graph_input (graph, of);
+  CiFcosLevel levels[3];
+  CiPlan *ref;
+
+  if (wants_cuda () && !cuda_device ())
+    return;
+  for (gint l = 0; l < 3; l++)
+    levels[l] = (CiFcosLevel) {
+    pick (graph, x, 0, n, of, l), pick (graph, x, n, 4, of, l),
+          pick (graph, x, n + 4, 1, of, l), 8 << l};
+  ci_graph_output (graph, ci_graph_fcos_detect (graph, levels, 3, c->capacity,
+          c->thresh_with_ctr), "detections");
+  ref = run_select (c, graph, &weights, &reference);
+  for (guint i = 0; i < n_variants; i++) {
+    g_autofree gchar *what = g_strdup_printf ("%s (%s)", c->name,
+        variants[i].name);
+    CiPlan *plan = run_select (c, graph, &weights, &variants[i]);
+
+    compare_detections (what, ref, plan, NO_MASKS);
+    ci_plan_free (plan);
+  }
+  ci_plan_free (ref);
+  ci_weights_forget (weights.id);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
 static Suite *
 kernels_suite (void)
 {
@@ -158,6 +277,8 @@ kernels_suite (void)
   tcase_set_timeout (tc, 120);
   tcase_add_loop_test (tc, test_scores_are_numbers, 0, 2);
   tcase_add_loop_test (tc, test_matches_reference, 0, G_N_ELEMENTS (cases));
+  tcase_add_loop_test (tc, test_selects_as_reference, 0,
+      G_N_ELEMENTS (select_cases));
   return s;
 }
 
