@@ -306,6 +306,7 @@ new_format (CiSession * session, const CiImageFormat * image, GError ** error)
   format = g_new0 (Format, 1);
   pre_options.rgb = config->input.rgb;
   pre_options.quality = session->options.resize;
+  pre_options.on_device = session->options.device != NULL;
   memcpy (pre_options.mean, config->input.pixel_mean,
       sizeof (pre_options.mean));
   memcpy (pre_options.std, config->input.pixel_std, sizeof (pre_options.std));
@@ -603,8 +604,8 @@ ci_session_run (CiSession * session, const CiImage * image,
       error);
 }
 
-/* The probabilities of @grid. From CUDA a grid in a box has only its cells; then
- * @owned is what to free. */
+/* The probabilities of @grid. From CUDA a grid in a box has only its cells;
+ * then @owned is what to free. */
 static const gfloat *
 get_probabilities (const CiMaskGrid * grid, gfloat ** owned)
 {

@@ -46,7 +46,8 @@ gboolean cond_inst_cuda_answer (CondInstCuda * cuda, GstQuery * query);
  * (-1: any). */
 gboolean cond_inst_cuda_is_elsewhere (CondInstCuda * cuda,
     GstBuffer * buffer, gint device_id);
-/* A reference to the GstCudaContext that @buffer lies in, which is elsewhere. */
+/* A reference to the GstCudaContext that @buffer, which is elsewhere, lies
+ * in. */
 gpointer cond_inst_cuda_ref_context_of (GstBuffer * buffer);
 /* Takes @context (transfer full) and gives back the one before. */
 gpointer cond_inst_cuda_replace (CondInstCuda * cuda, gpointer context);

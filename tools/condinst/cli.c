@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
+gint ci_cli_cuda_device = -1;
+gchar *ci_cli_provider, *ci_cli_precision;
 gchar *ci_cli_config, **ci_cli_settings;
 
 /* A line of progress is on the terminal and must go before the next message. */
@@ -83,6 +85,19 @@ ci_cli_parse_size (const gchar * text, gint * width, gint * height)
       && *width > 0 && *height > 0;
 }
 
+/* Whether @value is NULL, "auto" or one of two other words. */
+static gboolean
+check_word (const gchar * option, const gchar * value, const gchar * a,
+    const gchar * b)
+{
+  if (!value || g_str_equal (value, "auto") || g_str_equal (value, a)
+      || g_str_equal (value, b))
+    return TRUE;
+  ci_cli_fail (CI_EXIT_USAGE, "\"%s\" is no %s: auto, %s or %s", value, option,
+      a, b);
+  return FALSE;
+}
+
 gboolean
 ci_cli_session_options (const gchar * input, CiSessionOptions * options)
 {
@@ -100,10 +115,31 @@ ci_cli_session_options (const gchar * input, CiSessionOptions * options)
         "a size of the input excludes --min-size and --max-size");
     return FALSE;
   }
+  if (!check_word ("--execution-provider", ci_cli_provider, "cpu", "cuda")
+      || !check_word ("--precision", ci_cli_precision, "fp32", "fp16"))
+    return FALSE;
   options->threads = ci_cli_threads;
   options->min_size = ci_cli_min_size;
   options->max_size = ci_cli_max_size;
   return TRUE;
+}
+
+CiSession *
+ci_cli_new_session (CiModel * model, CiSessionOptions * options,
+    GError ** error)
+{
+  const gchar *provider = ci_cli_provider ? ci_cli_provider : "auto";
+  gboolean needed = g_str_equal (provider, "cuda");
+  g_autoptr (CiDevice) device = NULL;   /* the session takes its own */
+
+  if (!g_str_equal (provider, "cpu"))
+    device = ci_device_open (ci_cli_cuda_device, NULL, needed ? error : NULL);
+  if (needed && !device)
+    return NULL;
+  options->device = device;
+  options->precision = g_strcmp0 (ci_cli_precision, "fp32") == 0 ?
+      CI_PRECISION_FP32 : CI_PRECISION_FP16;
+  return ci_session_new (model, options, error);
 }
 
 void

@@ -46,11 +46,20 @@ gboolean ci_cli_parse (const CiCliUsage * usage, gint * argc, gchar *** argv);
 
 /** Values of the options below; one set, as one command runs. */
 extern gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
+extern gint ci_cli_cuda_device;
+extern gchar *ci_cli_provider, *ci_cli_precision;
 extern gchar *ci_cli_config, **ci_cli_settings;
 
 #define CI_CLI_THREADS_ENTRY \
   {"threads", 't', 0, G_OPTION_ARG_INT, &ci_cli_threads, \
       "Threads to compute with (default: one per core)", "N"}
+#define CI_CLI_DEVICE_ENTRIES \
+  {"execution-provider", 'x', 0, G_OPTION_ARG_STRING, &ci_cli_provider, \
+      "auto (a GPU if there is one, the default), cpu or cuda", "NAME"}, \
+  {"cuda-device-id", 0, 0, G_OPTION_ARG_INT, &ci_cli_cuda_device, \
+      "GPU to use (default: -1, the first)", "N"}, \
+  {"precision", 0, 0, G_OPTION_ARG_STRING, &ci_cli_precision, \
+      "Of a GPU: auto (half, the default), fp32 or fp16", "NAME"}
 #define CI_CLI_MODEL_ENTRIES \
   {"config", 0, 0, G_OPTION_ARG_FILENAME, &ci_cli_config, \
       "Configuration of an official checkpoint: a YAML or JSON file, or the " \
@@ -75,6 +84,10 @@ gboolean ci_cli_parse_size (const gchar * text, gint * width, gint * height);
  */
 gboolean ci_cli_session_options (const gchar * input,
     CiSessionOptions * options);
+/** A session on what the options above choose: sets @options' device, which
+ * lives as long as the session, and precision. */
+CiSession *ci_cli_new_session (CiModel * model, CiSessionOptions * options,
+    GError ** error);
 
 /** "done/total unit, rate, time left" on a terminal; nothing elsewhere.
  * @start_us: g_get_monotonic_time() at the beginning. */

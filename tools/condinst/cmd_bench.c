@@ -35,6 +35,7 @@ typedef struct
 {
   CiModel *model;
   CiSession *session;
+  const CiSessionOptions *options;
   CiDetectParams params;
   GstVideoFrame frame;
   CiImage image;
@@ -234,6 +235,13 @@ add_number (JsonBuilder * builder, const gchar * name, gdouble value)
 }
 
 static void
+add_string (JsonBuilder * builder, const gchar * name, const gchar * value)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_string_value (builder, value);
+}
+
+static void
 add_size (JsonBuilder * builder, const gchar * name, gint width, gint height)
 {
   json_builder_set_member_name (builder, name);
@@ -259,6 +267,11 @@ add_stages (JsonBuilder * builder, const gchar * name, const gdouble * ms)
 static void
 print_results (Bench * bench, gboolean as_json)
 {
+  const CiSessionOptions *options = bench->options;
+  const gchar *device = options->device ?
+      ci_device_get_description (options->device) : NULL;
+  const gchar *precision = device
+      && options->precision == CI_PRECISION_FP16 ? "fp16" : "fp32";
   g_autofree gchar *cpu = cpu_name ();
   gdouble median[N_STAGES], best[N_STAGES], sum = 0;
   gdouble gflop = ci_session_get_gflop (bench->session), effective;
@@ -282,12 +295,15 @@ print_results (Bench * bench, gboolean as_json)
     g_autoptr (JsonNode) root = NULL;
 
     json_builder_begin_object (builder);
-    json_builder_set_member_name (builder, "model");
-    json_builder_add_string_value (builder, ci_model_get_name (bench->model));
+    add_string (builder, "model", ci_model_get_name (bench->model));
     add_size (builder, "input", pw, ph);
     add_size (builder, "frame", width, height);
     json_builder_set_member_name (builder, "threads");
     json_builder_add_int_value (builder, threads);
+    add_string (builder, "execution_provider", device ? "cuda" : "cpu");
+    add_string (builder, "precision", precision);
+    if (device)
+      add_string (builder, "device", device);
     json_builder_set_member_name (builder, "busy");
     json_builder_add_int_value (builder, bench->n_busy);
     json_builder_set_member_name (builder, "iterations");
@@ -306,8 +322,7 @@ print_results (Bench * bench, gboolean as_json)
     add_number (builder, "frame_ms", sum);
     json_builder_set_member_name (builder, "machine");
     json_builder_begin_object (builder);
-    json_builder_set_member_name (builder, "cpu");
-    json_builder_add_string_value (builder, cpu);
+    add_string (builder, "cpu", cpu);
     json_builder_set_member_name (builder, "cores");
     json_builder_add_int_value (builder, g_get_num_processors ());
     add_number (builder, "load_average", bench->load_average);
@@ -321,6 +336,8 @@ print_results (Bench * bench, gboolean as_json)
   g_print ("%s, input %dx%d, frame %dx%d NV12, %d thread%s\n",
       ci_model_get_name (bench->model), pw, ph, width, height, threads,
       threads == 1 ? "" : "s");
+  if (device)
+    g_print ("%s, %s\n", device, precision);
   g_print ("%s, %u cores, load average %.2f at the start", cpu,
       g_get_num_processors (), bench->load_average);
   if (bench->n_busy > 0)
@@ -365,12 +382,12 @@ choose_frame (const gchar * text, const CiSessionOptions * options,
 }
 
 static gint
-bench_model (const gchar * spec, const CiSessionOptions * options,
+bench_model (const gchar * spec, CiSessionOptions * options,
     gint width, gint height, gint n_instances, guint n_rounds, gint n_busy,
     gboolean as_json)
 {
   g_autoptr (GError) error = NULL;
-  Bench bench = {.n_rounds = n_rounds,.n_busy = n_busy };
+  Bench bench = {.options = options,.n_rounds = n_rounds,.n_busy = n_busy };
   CiImageFormat format;
   gint status = CI_EXIT_FAILED, s;
   pid_t busy;
@@ -388,7 +405,7 @@ bench_model (const gchar * spec, const CiSessionOptions * options,
 
   bench.model = ci_cli_load_model (spec, &error);
   if (bench.model)
-    bench.session = ci_session_new (bench.model, options, &error);
+    bench.session = ci_cli_new_session (bench.model, options, &error);
   if (bench.session && map_frame (&bench, width, height, &format, &error)) {
     if (ci_session_configure (bench.session, &format, &error)) {
       ci_session_get_detect_params (bench.session, &bench.params);
@@ -427,6 +444,7 @@ ci_cmd_bench (gint argc, gchar ** argv)
         "WxH"},
     CI_CLI_MODEL_ENTRIES,
     CI_CLI_THREADS_ENTRY,
+    CI_CLI_DEVICE_ENTRIES,
     {"iterations", 'n', 0, G_OPTION_ARG_INT, &n_rounds,
         "Frames to measure (default: 20)", "N"},
     {"instances", 0, 0, G_OPTION_ARG_INT, &n_instances,

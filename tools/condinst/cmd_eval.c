@@ -154,7 +154,7 @@ detect_all (const CiCoco * truth, const gchar * spec, guint8 ** wanted,
   }
   ci_cli_session_options (input_size, &options);
   options.full_map = TRUE;
-  session = ci_session_new (model, &options, error);
+  session = ci_cli_new_session (model, &options, error);
   if (!session)
     return NULL;
 
@@ -412,6 +412,7 @@ ci_cmd_eval (gint argc, gchar ** argv)
     {"input", 0, 0, G_OPTION_ARG_STRING, &input_size,
         "Fit pictures into this size instead", "WxH"},
     CI_CLI_THREADS_ENTRY,
+    CI_CLI_DEVICE_ENTRIES,
     {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print JSON", NULL},
     {NULL}
   };

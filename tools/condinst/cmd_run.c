@@ -145,6 +145,7 @@ ci_cmd_run (gint argc, gchar ** argv)
     {"input", 0, 0, G_OPTION_ARG_STRING, &input,
         "Fit pictures into this size instead", "WxH"},
     CI_CLI_THREADS_ENTRY,
+    CI_CLI_DEVICE_ENTRIES,
     {"json", 0, 0, G_OPTION_ARG_NONE, &run.as_json,
         "Print COCO results instead of a table", NULL},
     {NULL}
@@ -175,7 +176,7 @@ ci_cmd_run (gint argc, gchar ** argv)
     return ci_cli_fail (CI_EXIT_FAILED, "%s", error->message);
   options.full_map = TRUE;
   options.keep_tensors = dump != NULL;
-  run.session = ci_session_new (run.model, &options, &error);
+  run.session = ci_cli_new_session (run.model, &options, &error);
   if (!run.session) {
     ci_model_unref (run.model);
     return ci_cli_fail (CI_EXIT_FAILED, "%s", error->message);

@@ -11,8 +11,9 @@
 
 #include <gmodule.h>
 
-#define WAITING "condinstseg input-width=64 input-height=64 score-threshold=0 " \
-    "max-detections=5 model-file=" MODEL " execution-provider=cuda "
+#define WAITING "condinstseg input-width=64 input-height=64 " \
+    "score-threshold=0 max-detections=5 model-file=" MODEL " " \
+    "execution-provider=cuda "
 
 /* ---- what comes out, in order ------------------------------------------ */
 

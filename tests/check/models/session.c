@@ -82,7 +82,8 @@ GST_START_TEST (test_bad_options_are_refused)
   static const CiSessionOptions bad[] = {
     {.threads = -1}, {.min_size = -1}, {.min_size = G_MAXINT},
     {.input_width = 64}, {.input_width = 64, .input_height = 20000},
-    {.max_detections = G_MAXINT},
+    {.max_detections = G_MAXINT}, {.max_in_flight = -1},
+    {.max_in_flight = 1000}, {.backend = CI_BACKEND_CUDA},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
@@ -280,6 +281,113 @@ GST_START_TEST (test_region_at_the_edge)
 
 GST_END_TEST;
 
+/* In two halves it is the same; the CPU has one frame in flight at most. */
+GST_START_TEST (test_submit_and_collect)
+{
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiImage image = planes_of (CI_PIXEL_RGB, 101, 75);
+  CiImageFormat format = { CI_PIXEL_RGB, 101, 75 };
+  const CiRegion region = { 10, 10, 60, 50 };
+  const CiInstance *found;
+  CiInstance first;
+  CiDetectParams params;
+  CiSession *session;
+  gint n, n_whole;
+
+  for (guint i = 0; i < sizeof (pixels); i++)
+    pixels[i] = i * 2654435761u >> 24;
+  options.input_width = options.input_height = 64;
+  options.max_in_flight = 4;
+  session = new_session (&options);
+  fail_if (ci_session_submit (session, &image, NULL, NULL, NULL));
+  fail_unless (ci_session_configure (session, &format, NULL));
+  fail_if (ci_session_collect (session, &found, &n, NULL));
+  ci_session_get_detect_params (session, &params);
+  params.inference_threshold = 0;
+  fail_unless (ci_session_run (session, &image, &params, &found, &n_whole,
+          NULL));
+  fail_unless (n_whole > 0);
+  first = found[0];
+
+  fail_unless_equals_int (ci_session_get_in_flight (session), 0);
+  fail_unless (ci_session_submit (session, &image, NULL, &params, NULL));
+  fail_unless_equals_int (ci_session_get_in_flight (session), 1);
+  /* what would need it to be over */
+  fail_if (ci_session_submit (session, &image, &region, &params, NULL));
+  fail_if (ci_session_run (session, &image, &params, &found, &n, NULL));
+  fail_if (ci_session_configure (session, &format, NULL));
+  fail_unless_equals_int (ci_session_get_in_flight (session), 1);
+  fail_unless (ci_session_collect (session, &found, &n, NULL));
+  fail_unless_equals_int (n, n_whole);
+  fail_unless (found[0].x0 == first.x0 && found[0].y1 == first.y1
+      && found[0].score == first.score);
+  fail_unless_equals_int (ci_session_get_in_flight (session), 0);
+  fail_unless (ci_session_configure (session, &format, NULL));
+
+  /* one is left when it goes */
+  fail_unless (ci_session_submit (session, &image, &region, &params, NULL));
+  ci_session_free (session);
+}
+
+GST_END_TEST;
+
+/* Frames in flight keep the place that they were taken from, whatever is
+ * submitted after them. */
+GST_START_TEST (test_regions_in_flight)
+{
+  static const CiRegion regions[] = {
+    {40, 22, 150, 98}, {0, 0, 150, 98}, {100, 60, 90, 90}
+  };
+  g_autoptr (CiDevice) device = ci_device_open (-1, NULL, NULL);
+  CiImage image = planes_of (CI_PIXEL_NV12, 241, 163);
+  CiImageFormat format = { CI_PIXEL_NV12, 241, 163 };
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiInstance alone[4][5];
+  gint n_alone[4], n;
+  const CiInstance *found;
+  CiDetectParams params;
+  CiSession *session;
+
+  if (!device) {
+    g_print ("test_regions_in_flight: skipped, there is no GPU\n");
+    return;
+  }
+  for (guint i = 0; i < sizeof (pixels); i++)
+    pixels[i] = (i / 50 % 3) * 80 + i % 41;
+  options.device = device;
+  options.input_width = options.input_height = 64;
+  options.for_regions = TRUE;
+  options.max_detections = 5;
+  options.max_in_flight = 4;
+  session = new_session (&options);
+  fail_unless (ci_session_configure (session, &format, NULL));
+  ci_session_get_detect_params (session, &params);
+  params.inference_threshold = 0;
+  for (guint i = 0; i < 4; i++) {
+    fail_unless (ci_session_run_region (session, &image,
+            i < 3 ? &regions[i] : NULL, &params, &found, &n_alone[i], NULL));
+    fail_unless (n_alone[i] > 0);
+    memcpy (alone[i], found, n_alone[i] * sizeof (CiInstance));
+  }
+  for (guint i = 0; i < 4; i++)
+    fail_unless (ci_session_submit (session, &image,
+            i < 3 ? &regions[i] : NULL, &params, NULL));
+  fail_if (ci_session_submit (session, &image, NULL, &params, NULL));
+  for (guint i = 0; i < 4; i++) {
+    fail_unless (ci_session_collect (session, &found, &n, NULL));
+    fail_unless_equals_int (n, n_alone[i]);
+    for (gint k = 0; k < n; k++)
+      fail_unless (found[k].x0 == alone[i][k].x0
+          && found[k].y0 == alone[i][k].y0 && found[k].x1 == alone[i][k].x1
+          && found[k].score == alone[i][k].score
+          && found[k].offset_x == alone[i][k].offset_x
+          && found[k].scale_y == alone[i][k].scale_y);
+  }
+  ci_session_free (session);
+}
+
+GST_END_TEST;
+
 /* A session of @model for 64x64 pixels that has run once. */
 static CiSession *
 run_once (const gchar * spec, gboolean full_map, const CiInstance ** instances,
@@ -393,6 +501,8 @@ session_suite (void)
   tcase_add_loop_test (tc, test_region_is_like_a_frame_of_its_own, 0,
       G_N_ELEMENTS (region_formats));
   tcase_add_test (tc, test_region_at_the_edge);
+  tcase_add_test (tc, test_submit_and_collect);
+  tcase_add_test (tc, test_regions_in_flight);
   return s;
 }
 

@@ -160,6 +160,8 @@ GST_START_TEST (test_wrong_usage)
     {"run " MODEL, "too few arguments"},
     {"run " MODEL " in.png --threads=many", "many"},
     {"run " MODEL " in.png --threads=-1", "negative"},
+    {"run " MODEL " in.png -x gpu", "\"gpu\" is no --execution-provider"},
+    {"bench " MODEL " --precision int8", "\"int8\" is no --precision"},
     {"run " MODEL " in.png -s 1.5", "score threshold 1.5"},
     {"run " MODEL " in.png --input 12", "\"12\" is no size"},
     {"run " MODEL " in.png --input 8x8 --min-size 8", "excludes"},
