@@ -26,8 +26,9 @@ step_style ()
   local status=0 code
   cd "$root" && git ls-files --error-unmatch meson.build > /dev/null || return
   set +o pipefail               # a grep that finds nothing is good news
-  code=('*.c' '*.h' '*.py' '*.sh' tools/build tools/demo tools/check
-    'tools/lib/check-*' .ci/run '*meson.build' '*.supp')
+  code=('*.c' '*.h' '*.cu' '*.py' '*.sh' tools/build tools/demo tools/check
+    'tools/lib/check-*' tests/gpu/run tests/gpu/pack .ci/run '*meson.build'
+    '*.supp')
 
   git ls-files -z -- "${code[@]}" | xargs -0 grep -nP '[ \t]+$' |
     complain 'white space at the end of a line' || status=1
@@ -35,13 +36,14 @@ step_style ()
     complain 'tabs' || status=1
   # awk counts bytes; none of our code needs others than ASCII. A launch line
   # in the documentation cannot be broken.
-  git ls-files -z -- '*.c' '*.h' '*.sh' tools/build tools/demo tools/check |
+  git ls-files -z -- '*.c' '*.h' '*.cu' '*.sh' tools/build tools/demo \
+      tools/check tests/gpu/run tests/gpu/pack |
     xargs -0 awk 'length > 80 && !/gst-launch-1\.0/ {
         print FILENAME ":" FNR ": " length
       }' |
     complain 'lines of more than 80 characters' || status=1
-  git ls-files -z -- '*.c' '*.h' '*.sh' tools/build tools/demo tools/check \
-      .ci/run |
+  git ls-files -z -- '*.c' '*.h' '*.cu' '*.sh' tools/build tools/demo \
+      tools/check tests/gpu/run tests/gpu/pack .ci/run |
     xargs -0 grep -L 'SPDX-License-Identifier: LGPL-2.1-or-later' |
     complain 'no licence' || status=1
   git ls-files -z -- '*.c' '*.h' '*.py' ':!tests' | xargs -0 wc -l |
@@ -65,5 +67,8 @@ step_style ()
     complain 'models/ is entered beside models.h' || status=1
   includes . | grep -E ':(oneapi/)?dnnl' | grep -v '^kernels/cpu/dnnl\.c:' |
     complain 'oneDNN is known outside kernels/cpu/dnnl.c' || status=1
+  includes . | grep -E ':cu(da|dnn)[^/]*\.h$' |
+    grep -vE '^(kernels/cuda|tests)/|:cuda_module\.h$' |
+    complain 'CUDA is known outside kernels/cuda' || status=1
   return $status
 }
