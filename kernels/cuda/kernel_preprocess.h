@@ -107,9 +107,13 @@ CI_HD void
 ci_preprocess_chroma (const CiPreprocessSettings * s, const int layout, int x,
     int y, int v[3])
 {
-  const uint8_t *row = s->planes[1] + (int64_t) y * s->strides[1];
+  const uint8_t *row;
   uint32_t word;
 
+  v[1] = v[2] = 0;
+  if (layout > CI_LAYOUT_P010)  /* no such plane */
+    return;
+  row = s->planes[1] + (int64_t) y * s->strides[1];
   switch (layout) {
     case CI_LAYOUT_NV12:
       word = ci_preprocess_word (row + 2 * x, 2, s->wide);
@@ -125,8 +129,6 @@ ci_preprocess_chroma (const CiPreprocessSettings * s, const int layout, int x,
       v[1] = word >> 6 & 0x3ff;
       v[2] = word >> 22;
       break;
-    default:
-      v[1] = v[2] = 0;
   }
 }
 

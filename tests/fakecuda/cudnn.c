@@ -673,13 +673,14 @@ cudnnBackendGetAttribute (cudnnBackendDescriptor_t const descriptor,
     g_autofree gchar *json = write_json (&d->graph);
 
     *count = strlen (json) + 1;
-    memcpy (values, json, MIN (n, *count));
+    if (n)
+      memcpy (values, json, MIN (n, *count));
     return CUDNN_STATUS_SUCCESS;
   }
   return CUDNN_STATUS_BAD_PARAM;
 }
 
-/* ---- computing ------------------------------------------------------------ */
+/* ---- computing ---------------------------------------------------------- */
 
 /* A tensor with its memory, or the memory that a virtual one has here. */
 typedef struct
@@ -909,7 +910,7 @@ cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
   return CUDNN_STATUS_SUCCESS;
 }
 
-/* ---- the library ---------------------------------------------------------- */
+/* ---- the library -------------------------------------------------------- */
 
 size_t
 cudnnGetVersion (void)
