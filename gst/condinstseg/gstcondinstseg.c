@@ -220,7 +220,7 @@ infer (GstCondInstSeg * self, CondInstFrame * frame)
     return ret;
   cond_inst_engine_get_params (&self->engine, &frame->options,
       &frame->params);
-  if (frame->options.region == GST_COND_INST_SEG_REGION_FULL_FRAME)
+  if (!self->engine.options.for_regions)
     ok = cond_inst_frame_submit (frame, &self->engine, &error);
   else                          /* no frame waits, so the result is the next */
     ok = cond_inst_frame_look_into_regions (frame, &self->engine,
@@ -423,7 +423,7 @@ push_frames (GstCondInstSeg * self)
   GstFlowReturn ret = GST_FLOW_OK;
 
   while (ret == GST_FLOW_OK && !g_queue_is_empty (&self->frames)) {
-    GstBuffer *buf;
+    GstBuffer *buf = NULL;
 
     if ((ret = finish_frame (self, &buf)) == GST_FLOW_OK)
       ret = gst_pad_push (GST_BASE_TRANSFORM_SRC_PAD (self), buf);
@@ -437,8 +437,9 @@ static GstFlowReturn
 gst_cond_inst_seg_submit_input_buffer (GstBaseTransform * trans,
     gboolean is_discont, GstBuffer * buf)
 {
-  /* the base class marks whatever goes on next as discontinuous */
-  if (is_discont) {
+  /* The base class marks whatever goes on next as discontinuous, and keeps
+   * saying @is_discont until then. */
+  if (GST_BUFFER_IS_DISCONT (buf)) {
     GstFlowReturn ret = push_frames (GST_COND_INST_SEG (trans));
 
     if (ret != GST_FLOW_OK) {

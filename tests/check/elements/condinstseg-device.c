@@ -287,23 +287,24 @@ GST_START_TEST (test_flush)
 
 GST_END_TEST;
 
-/* A discontinuity stays with its frame. */
+/* A discontinuity stays with its frame, and those after it wait again. */
 GST_START_TEST (test_discont)
 {
   GstBuffer *buf;
   Stream s;
 
-  stream_start (&s, WAITING);
-  feed (&s, 0);
-  feed (&s, 1);
-  buf = make_frame (&s.info, 2);
-  GST_BUFFER_FLAG_SET (buf, GST_BUFFER_FLAG_DISCONT);
-  fail_unless_equals_int (gst_harness_push (s.h, buf), GST_FLOW_OK);
-  feed (&s, 3);
+  stream_start (&s, WAITING "max-in-flight=3");
+  for (guint i = 0; i < 8; i++) {
+    buf = make_frame (&s.info, i);
+    if (i % 4 == 0)
+      GST_BUFFER_FLAG_SET (buf, GST_BUFFER_FLAG_DISCONT);
+    fail_unless_equals_int (gst_harness_push (s.h, buf), GST_FLOW_OK);
+    assert_log (&s, i == 4 ? "bb" : i % 4 < 2 ? "" : "b");
+  }
   fail_unless (gst_harness_push_event (s.h, gst_event_new_eos ()));
-  for (guint i = 0; i < 4; i++) {
+  for (guint i = 0; i < 8; i++) {
     buf = take (&s, i);
-    fail_unless_equals_int (GST_BUFFER_IS_DISCONT (buf), i == 2);
+    fail_unless_equals_int (GST_BUFFER_IS_DISCONT (buf), i % 4 == 0);
     gst_buffer_unref (buf);
   }
   stream_stop (&s);
