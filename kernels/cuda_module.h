@@ -16,6 +16,16 @@
 /* Raised with every change of what is shared. */
 #define CI_CUDA_MODULE_VERSION 1
 
+/* What CiOverlay is made of; @device: the module's. */
+typedef struct
+{
+  gpointer (*open) (gpointer device, GError **error);
+  void (*close) (gpointer native);
+  void (*add) (gpointer native, const CiOverlayLayer *layer);
+  gboolean (*blend) (gpointer native, const CiImageFormat *format,
+      const CiImage *image, GError **error);
+} CiOverlayFuncs;
+
 typedef struct
 {
   guint32 version;              /* CI_CUDA_MODULE_VERSION */
@@ -26,6 +36,7 @@ typedef struct
   gpointer (*open) (gint index, gpointer context, GError **error);
   void (*close) (gpointer native);
   const gchar *(*describe) (gconstpointer native);
+  const CiOverlayFuncs *overlay;
 } CiCudaModule;
 
 struct _CiDevice

@@ -105,6 +105,52 @@ ci_device_get_description (const CiDevice * device)
   return device->module->describe (device->native);
 }
 
+/* ---- overlays ---------------------------------------------------------- */
+
+struct _CiOverlay
+{
+  CiDevice *device;
+  gpointer native;
+};
+
+CiOverlay *
+ci_overlay_new (CiDevice * device, GError ** error)
+{
+  gpointer native = device->module->overlay->open (device->native, error);
+  CiOverlay *overlay;
+
+  if (!native)
+    return NULL;
+  overlay = g_new0 (CiOverlay, 1);
+  overlay->device = ci_device_ref (device);
+  overlay->native = native;
+  return overlay;
+}
+
+void
+ci_overlay_free (CiOverlay * overlay)
+{
+  if (!overlay)
+    return;
+  overlay->device->module->overlay->close (overlay->native);
+  ci_device_unref (overlay->device);
+  g_free (overlay);
+}
+
+void
+ci_overlay_add (CiOverlay * overlay, const CiOverlayLayer * layer)
+{
+  overlay->device->module->overlay->add (overlay->native, layer);
+}
+
+gboolean
+ci_overlay_blend (CiOverlay * overlay, const CiImageFormat * format,
+    const CiImage * image, GError ** error)
+{
+  return overlay->device->module->overlay->blend (overlay->native, format,
+      image, error);
+}
+
 const CiBackendFuncs *
 ci_device_get_backend (const CiDevice * device)
 {

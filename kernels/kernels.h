@@ -404,6 +404,42 @@ const guint8 *ci_preprocess_get_resized (const CiPreprocess * pre);
 void ci_resize_shortest_edge (gint width, gint height, gint min_size,
     gint max_size, gint * out_width, gint * out_height);
 
+/* ---- overlays -------------------------------------------------------- */
+
+/**
+ * CiOverlay: blends colours onto frames in the memory of a device. Its buffers
+ * grow with what frames need and are kept. One thread at a time.
+ */
+typedef struct _CiOverlay CiOverlay;
+
+/** One colour over 16 x 16 pixels of the frame. Blending is v * (256 - a) +
+ * color * a + 128 >> 8 with a = coverage + (coverage >> 7); coverage of chroma
+ * is the rounded mean of its pixels, beyond an odd edge of the frame, too. */
+typedef struct
+{
+  gint x, y;                    /* multiples of 16 */
+  const guint8 *coverage;       /* row by row; NULL: @opacity everywhere */
+  guint8 opacity;
+  guint8 color[4];              /* Y, U, V or R, G, B as in the frame (of
+                                   P010: the upper 8 bits); alpha */
+  guint components;             /* bits: those of the four that change */
+} CiOverlayLayer;
+
+/** Of the width and the height of frames. */
+#define CI_OVERLAY_MAX_SIZE 16384
+
+CiOverlay *ci_overlay_new (CiDevice * device, GError ** error);
+void ci_overlay_free (CiOverlay * overlay);
+/** To be blended over what was added before; copied. */
+void ci_overlay_add (CiOverlay * overlay, const CiOverlayLayer * layer);
+/**
+ * Blends what was added since the last call onto @image, a frame on the
+ * overlay's device, and forgets it: as work of the image's stream if it has
+ * one, else before it returns.
+ */
+gboolean ci_overlay_blend (CiOverlay * overlay, const CiImageFormat * format,
+    const CiImage * image, GError ** error);
+
 /* ---- plan ------------------------------------------------------------ */
 
 typedef struct _CiPlan CiPlan;

@@ -383,8 +383,9 @@ ci_cuda_weights_key (const CiNode * node, const gchar * layout)
 /* ---- the module -------------------------------------------------------- */
 
 extern const CiBackendFuncs ci_backend_cuda;
+extern const CiOverlayFuncs ci_cuda_overlay;
 
 G_MODULE_EXPORT const CiCudaModule ci_cuda_module = {
   CI_CUDA_MODULE_VERSION, sizeof (CiPlan), &ci_backend_cuda,
-  device_open, device_close, device_describe
+  device_open, device_close, device_describe, &ci_cuda_overlay
 };

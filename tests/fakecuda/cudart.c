@@ -460,24 +460,23 @@ free_work (GArray * work)
   g_array_unref (work);
 }
 
-cudaError_t
-cudaStreamCreateWithFlags (cudaStream_t * out, unsigned flags)
+G_MODULE_EXPORT cudaStream_t
+fakecuda_stream_new (void)
 {
-  ENTER (__func__, cudaErrorMemoryAllocation);
+  cudaStream_t stream = g_new0 (struct CUstream_st, 1);
+
   g_rec_mutex_lock (&lock);
-  *out = g_new0 (struct CUstream_st, 1);
-  (*out)->queue = g_queue_new ();
+  stream->queue = g_queue_new ();
   if (!streams)
     streams = g_ptr_array_new ();
-  g_ptr_array_add (streams, *out);
+  g_ptr_array_add (streams, stream);
   g_rec_mutex_unlock (&lock);
-  return cudaSuccess;
+  return stream;
 }
 
-cudaError_t
-cudaStreamDestroy (cudaStream_t stream)
+G_MODULE_EXPORT void
+fakecuda_stream_free (cudaStream_t stream)
 {
-  fake_fault (__func__);
   g_rec_mutex_lock (&lock);
   drain_locked (stream);
   if (stream->captured)
@@ -488,6 +487,21 @@ cudaStreamDestroy (cudaStream_t stream)
   g_queue_free (stream->queue);
   g_free (stream);
   g_rec_mutex_unlock (&lock);
+}
+
+cudaError_t
+cudaStreamCreateWithFlags (cudaStream_t * out, unsigned flags)
+{
+  ENTER (__func__, cudaErrorMemoryAllocation);
+  *out = fakecuda_stream_new ();
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamDestroy (cudaStream_t stream)
+{
+  fake_fault (__func__);
+  fakecuda_stream_free (stream);
   return cudaSuccess;
 }
 
