@@ -74,12 +74,22 @@ blend_constant (guint8 * restrict dst, const guint16 * restrict keep,
 
 /* ---- formats ----------------------------------------------------------- */
 
-/* Groups of one plane from the format's description; FALSE if it packs bits or
- * needs more than 8 of them. */
+/* Samples of 16 bits whose upper ones count, as two bytes. Blending is linear,
+ * so each byte can be blended by itself: the lower one of a colour is 0. */
 static gboolean
-init_plane (CanvasPlane * plane, const GstVideoFrame * frame, gint p)
+is_two_bytes (const GstVideoFormatInfo * info, gint c)
 {
-  const GstVideoFormatInfo *info = frame->info.finfo;
+  return GST_VIDEO_FORMAT_INFO_IS_LE (info)
+      && GST_VIDEO_FORMAT_INFO_DEPTH (info, c)
+      + GST_VIDEO_FORMAT_INFO_SHIFT (info, c) == 16;
+}
+
+/* Groups of one plane from the format's description; FALSE if it packs bits or
+ * needs more than 8 of them and less than 16. */
+static gboolean
+init_plane (CanvasPlane * plane, const GstVideoInfo * frame_info, gint p)
+{
+  const GstVideoFormatInfo *info = frame_info->finfo;
   gint n_components = GST_VIDEO_FORMAT_INFO_N_COMPONENTS (info);
   gint c, k, w_sub = 0, h_sub = 0;
 
@@ -106,21 +116,27 @@ init_plane (CanvasPlane * plane, const GstVideoFrame * frame, gint p)
 
     if ((gint) GST_VIDEO_FORMAT_INFO_PLANE (info, c) != p)
       continue;
-    if (GST_VIDEO_FORMAT_INFO_DEPTH (info, c) != 8)
+    if (is_two_bytes (info, c)) {
+      /* GStreamer says 1 of P010's V */
+      first = GST_ROUND_UP_2 (first);
+      plane->component[first++] = CANVAS_LOW_BYTE;
+    } else if (GST_VIDEO_FORMAT_INFO_DEPTH (info, c) != 8) {
       return FALSE;
+    }
     for (k = 0; first + k * step < plane->bytes; k++) {
       plane->component[first + k * step] = c;
       plane->pixel[first + k * step] = whole ? -1 : (gint8) k;
     }
   }
-  plane->data = GST_VIDEO_FRAME_PLANE_DATA (frame, p);
-  plane->stride = GST_VIDEO_FRAME_PLANE_STRIDE (frame, p);
-  plane->n_groups = GST_VIDEO_SUB_SCALE (w_sub, GST_VIDEO_FRAME_WIDTH (frame));
-  plane->n_rows = GST_VIDEO_SUB_SCALE (h_sub, GST_VIDEO_FRAME_HEIGHT (frame));
-  return plane->data != NULL;
+  plane->n_groups =
+      GST_VIDEO_SUB_SCALE (w_sub, GST_VIDEO_INFO_WIDTH (frame_info));
+  plane->n_rows =
+      GST_VIDEO_SUB_SCALE (h_sub, GST_VIDEO_INFO_HEIGHT (frame_info));
+  return TRUE;
 }
 
-/* Rows of canvas->matrix: RGB 0..255 -> components 0..255 */
+/* Rows of canvas->matrix: RGB 0..255 -> components 0..255, or the upper eight
+ * of their bits */
 static void
 init_colorimetry (Canvas * canvas, const GstVideoInfo * info)
 {
@@ -153,17 +169,19 @@ init_colorimetry (Canvas * canvas, const GstVideoInfo * info)
   for (i = 0; i < 3; i++) {
     /* of formats with one component, only the first is known and needed */
     gboolean known = i < (gint) GST_VIDEO_INFO_N_COMPONENTS (info);
+    gint unit = known ? 1 << (GST_VIDEO_INFO_COMP_DEPTH (info, i) - 8) : 1;
 
     for (j = 0; j < 3; j++)
-      canvas->matrix[i][j] = known ? m[i][j] * scale[i] / 255 : 0;
-    canvas->offset[i] = known ? offset[i] : 0;
+      canvas->matrix[i][j] = known ? m[i][j] * scale[i] / unit / 255 : 0;
+    canvas->offset[i] = known ? (gfloat) offset[i] / unit : 0;
   }
 }
 
 gboolean
-canvas_init (Canvas * canvas, GstVideoFrame * frame)
+canvas_init (Canvas * canvas, const GstVideoInfo * frame_info,
+    GstVideoFrame * frame)
 {
-  const GstVideoFormatInfo *info = frame->info.finfo;
+  const GstVideoFormatInfo *info = frame_info->finfo;
   gint p;
 
   if (GST_VIDEO_FORMAT_INFO_IS_COMPLEX (info)
@@ -174,14 +192,20 @@ canvas_init (Canvas * canvas, GstVideoFrame * frame)
   canvas->n_planes = GST_VIDEO_FORMAT_INFO_N_PLANES (info);
   canvas->grain = 1;
   for (p = 0; p < canvas->n_planes; p++) {
-    if (!init_plane (&canvas->planes[p], frame, p))
+    if (!init_plane (&canvas->planes[p], frame_info, p))
       return FALSE;
+    if (frame) {
+      canvas->planes[p].data = GST_VIDEO_FRAME_PLANE_DATA (frame, p);
+      canvas->planes[p].stride = GST_VIDEO_FRAME_PLANE_STRIDE (frame, p);
+      if (canvas->planes[p].data == NULL)
+        return FALSE;
+    }
     canvas->grain = MAX (canvas->grain, canvas->planes[p].width);
   }
-  canvas->width = GST_VIDEO_FRAME_WIDTH (frame);
-  canvas->height = GST_VIDEO_FRAME_HEIGHT (frame);
+  canvas->width = GST_VIDEO_INFO_WIDTH (frame_info);
+  canvas->height = GST_VIDEO_INFO_HEIGHT (frame_info);
   canvas->has_alpha = GST_VIDEO_FORMAT_INFO_HAS_ALPHA (info);
-  init_colorimetry (canvas, &frame->info);
+  init_colorimetry (canvas, frame_info);
   return TRUE;
 }
 
@@ -239,7 +263,7 @@ typedef struct
   gint n, n_rows;               /* bytes, rows */
   gint n_more;                  /* rows that will be blended next */
   Bytes16 mask;                 /* of groups of four bytes, those to change */
-  gboolean luma_first;
+  gint first_luma;              /* byte of a group of packed 4:2:2, else -1 */
 } Part;
 
 INLINE void
@@ -309,6 +333,12 @@ expand (const Part * part, gint width, gint bytes, Bytes16 a, Bytes16 b,
     mean = (even + odd + ((Words) b & 0xff) + ((Words) b >> 8) + 2) >> 2;
     out[0] = bytes == 1 ? words_to_bytes (mean, mean) :
         (Bytes16) (mean | mean << 8);
+  } else if (part->first_luma < 0) {
+    /* of 2 x 2 pixels, for two samples of two bytes */
+    mean = (even + odd + ((Words) b & 0xff) + ((Words) b >> 8) + 2) >> 2;
+    mean |= mean << 8;
+    out[0] = (Bytes16) words_zip_low (mean, mean);
+    out[1] = (Bytes16) words_zip_high (mean, mean);
   } else {
     /* Packed 4:2:2: two pixels each, and their mean between them */
     Words left, right;
@@ -319,7 +349,7 @@ expand (const Part * part, gint width, gint bytes, Bytes16 a, Bytes16 b,
       odd = mean;
     }
     mean = (even + odd + 1) >> 1;
-    if (part->luma_first == (LOW (2) == 0)) {
+    if (part->first_luma == LOW (2)) {
       left = even | mean << 8;
       right = odd | mean << 8;
     } else {
@@ -396,7 +426,7 @@ blend_plane (const CanvasPlane * plane, const Tile * tile, const Source * src)
   part.src_stride = src->stride;
   part.stride = tile->stride * plane->height;
   part.below = part.stride - tile->stride;
-  part.luma_first = plane->pixel[0] == 0;
+  part.first_luma = plane->pixel[0] == 0 ? 0 : plane->pixel[1] == 0 ? 1 : -1;
   for (k = 0; k < 16; k++)
     part.mask[k] = plane->component[k % 4] >= 0
         && (src->components >> plane->component[k % 4] & 1) ? 0xff : 0;
@@ -460,6 +490,10 @@ canvas_blend_color (Canvas * canvas, Tile * tile, const guint8 color[4],
   guint solid = tile->solid + (tile->solid >> 7);
   gint p, i;
 
+  if (canvas->func) {
+    canvas_split (canvas, tile, color, components);
+    return;
+  }
   for (p = 0; p < canvas->n_planes; p++) {
     const CanvasPlane *plane = &canvas->planes[p];
     gint bytes = plane->bytes, n = tile->stride / plane->width * bytes;
@@ -475,7 +509,8 @@ canvas_blend_color (Canvas * canvas, Tile * tile, const guint8 color[4],
 
       data[i] = 0;
       if (plane->component[i] >= 0) {
-        data[i] = color[plane->component[i]];
+        if (plane->component[i] != CANVAS_LOW_BYTE)
+          data[i] = color[plane->component[i]];
         used |= 1 << plane->component[i];
         if (components >> plane->component[i] & 1)
           part = solid;

@@ -165,11 +165,13 @@ void coverage_rectangle (Tile * tile, gint x0, gint y0, gint x1, gint y1);
 /* ---- blending (canvas.c) ---------------------------------------------- */
 
 #define CANVAS_ALPHA (1 << 3)
-#define CANVAS_ALL 0xf
+#define CANVAS_LOW_BYTE 4
+#define CANVAS_ALL 0x1f
 
 /* How a plane repeats: groups of @bytes bytes that stand for @width x @height
- * pixels; each byte is a component (0 Y or R, 1 U or G, 2 V or B, 3 alpha, -1
- * none) and belongs to pixel @pixel of the group, or to all of them (-1). */
+ * pixels; each byte is a component (0 Y or R, 1 U or G, 2 V or B, 3 alpha, 4
+ * the lower byte of one, -1 none) and belongs to pixel @pixel of the group, or
+ * to all of them (-1). */
 typedef struct
 {
   guint8 *data;
@@ -189,16 +191,24 @@ typedef struct
   /* 8-bit RGB -> components */
   gfloat matrix[3][3], offset[3];
   Scratch source;
+  /* where colours go, if not into planes */
+  GstMaskDrawCellFunc func;
+  gpointer user_data;
 } Canvas;
 
-/* Binds @canvas to @frame; FALSE if its format is not known. */
-gboolean canvas_init (Canvas * canvas, GstVideoFrame * frame);
+/* Binds @canvas to frames like @info; @frame, with its planes, may be NULL.
+ * FALSE if the format is not known. */
+gboolean canvas_init (Canvas * canvas, const GstVideoInfo * info,
+    GstVideoFrame * frame);
 void canvas_clear (Canvas * canvas);
 /* Components of the colour 0xRRGGBB in the frame's own colorimetry; opaque. */
 void canvas_get_color (const Canvas * canvas, guint32 rgb, guint8 color[4]);
 /* Blends one colour; @components: a mask of those to change. */
 void canvas_blend_color (Canvas * canvas, Tile * tile, const guint8 color[4],
     guint components);
+/* The same as calls of the canvas' function (cells.c). */
+void canvas_split (Canvas * canvas, const Tile * tile,
+    const guint8 color[4], guint components);
 
 /* Pixels of a tile's rectangle in the layout of the canvas */
 typedef struct

@@ -77,6 +77,14 @@ gst_mask_draw_needed (const GstMaskDrawOptions * options, guint n_masks)
       || options->mask_opacity > 0);
 }
 
+gboolean
+gst_mask_draw_reads_frame (const GstMaskDrawOptions * options)
+{
+  return options->draw_masks
+      && (options->effect == GST_MASK_OVERLAY_EFFECT_BLUR
+      || options->effect == GST_MASK_OVERLAY_EFFECT_PIXELATE);
+}
+
 /* ---- objects ----------------------------------------------------------- */
 
 static guint32
@@ -485,20 +493,17 @@ is_box_only (const GstMaskDrawOptions * options, const GstInstanceMask * mask)
       || options->effect == GST_MASK_OVERLAY_EFFECT_CONTOUR);
 }
 
-gboolean
-gst_mask_draw_frame (GstMaskDraw * draw, GstVideoFrame * frame,
-    const GstMaskDrawOptions * options, const GstInstanceMask * masks,
-    guint n_masks)
+static void
+draw_all (GstMaskDraw * draw, const GstMaskDrawOptions * options,
+    const GstInstanceMask * masks, guint n_masks)
 {
   gboolean draw_objects = options->draw_masks || options->draw_contours;
   Object *objects;
   gdouble line_width = options->contour_width;
   guint i;
 
-  if (!canvas_init (&draw->canvas, frame))
-    return FALSE;
   if (!gst_mask_draw_needed (options, n_masks))
-    return TRUE;
+    return;
   if (!(line_width > 0))
     line_width = MAX (draw->canvas.height / 360., 1.5);
   line_width = MIN (line_width, 1024);
@@ -521,5 +526,30 @@ gst_mask_draw_frame (GstMaskDraw * draw, GstVideoFrame * frame,
       draw_box (draw, &objects[i], line_width);
   if (options->draw_labels || options->draw_scores)
     draw_labels (draw, options, objects, masks, n_masks);
+}
+
+gboolean
+gst_mask_draw_frame (GstMaskDraw * draw, GstVideoFrame * frame,
+    const GstMaskDrawOptions * options, const GstInstanceMask * masks,
+    guint n_masks)
+{
+  if (!canvas_init (&draw->canvas, &frame->info, frame))
+    return FALSE;
+  draw->canvas.func = NULL;
+  draw_all (draw, options, masks, n_masks);
+  return TRUE;
+}
+
+gboolean
+gst_mask_draw_cells (GstMaskDraw * draw, const GstVideoInfo * info,
+    const GstMaskDrawOptions * options, const GstInstanceMask * masks,
+    guint n_masks, GstMaskDrawCellFunc func, gpointer user_data)
+{
+  if (gst_mask_draw_reads_frame (options)
+      || !canvas_init (&draw->canvas, info, NULL))
+    return FALSE;
+  draw->canvas.func = func;
+  draw->canvas.user_data = user_data;
+  draw_all (draw, options, masks, n_masks);
   return TRUE;
 }

@@ -23,7 +23,7 @@ G_BEGIN_DECLS
 #define GST_MASK_DRAW_FORMATS \
     "{ NV12, NV21, I420, YV12, YUY2, UYVY, YVYU, NV16, NV24, " \
     "Y42B, Y444, A420, AYUV, VUYA, RGB, BGR, RGBx, BGRx, xRGB, xBGR, RGBA, " \
-    "BGRA, ARGB, ABGR, RGBP, BGRP, GBR, GBRA, GRAY8 }"
+    "BGRA, ARGB, ABGR, RGBP, BGRP, GBR, GBRA, GRAY8, P010_10LE }"
 
 /**
  * GstMaskOverlayEffect:
@@ -115,6 +115,44 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (GstMaskDraw, gst_mask_draw_free)
 gboolean gst_mask_draw_frame (GstMaskDraw * draw, GstVideoFrame * frame,
     const GstMaskDrawOptions * options, const GstInstanceMask * masks,
     guint n_masks);
+
+/**
+ * GstMaskDrawCell:
+ *
+ * One colour over a cell of the frame: 16 x 16 pixels from (@x, @y) on, both
+ * multiples of 16. Pixels beyond an odd edge of the frame repeat the last ones,
+ * so that every 2 x 2 pixels that share chroma lie in one cell; farther out the
+ * coverage means nothing. Blending is v * (256 - a) + color * a + 128 >> 8 with
+ * a = coverage + (coverage >> 7); coverage of chroma is the rounded mean.
+ */
+typedef struct
+{
+  gint x, y;
+  const guint8 *coverage;       /* row by row; NULL = @opacity everywhere */
+  guint8 opacity;
+  guint8 color[4];              /* Y, U, V or R, G, B as in the frame; alpha */
+  guint components;             /* bits: those of the four that change */
+} GstMaskDrawCell;
+
+#define GST_MASK_DRAW_CELL_SIZE 16
+#define GST_MASK_DRAW_ALL_COMPONENTS 0xf
+
+typedef void (*GstMaskDrawCellFunc) (const GstMaskDrawCell * cell,
+    gpointer user_data);
+
+/**
+ * Draws on frames like @info that somebody else has (a GPU): @func gets, in the
+ * order in which they have to be blended, the cells that
+ * gst_mask_draw_frame() would change, and what it would blend there. Returns
+ * FALSE, with no call, if the format is not known, or if
+ * gst_mask_draw_reads_frame().
+ */
+gboolean gst_mask_draw_cells (GstMaskDraw * draw, const GstVideoInfo * info,
+    const GstMaskDrawOptions * options, const GstInstanceMask * masks,
+    guint n_masks, GstMaskDrawCellFunc func, gpointer user_data);
+
+/** Whether the effect needs the frame's pixels: blur and pixelate. */
+gboolean gst_mask_draw_reads_frame (const GstMaskDrawOptions * options);
 
 /** Whether gst_mask_draw_frame() would change anything for @n_masks objects;
  * so that a frame need not be mapped for nothing. */

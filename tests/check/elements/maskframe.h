@@ -30,8 +30,11 @@ G_GNUC_UNUSED static guint8 *
 to_rgba (GstBuffer * buffer, GstVideoInfo * info)
 {
   guint8 *pixels = g_malloc (4 * info->width * info->height), *p = pixels;
-  g_autofree guint8 *line = g_malloc (4 * (info->width + 32));
-  gint offset[4], scale[4], i, y;
+  /* unpacked: 4 components of 8 or 16 bits, of which the upper ones count */
+  gint size = GST_VIDEO_INFO_COMP_DEPTH (info, 0) > 8 ? 2 : 1;
+  gdouble unit = size > 1 ? 1 << (16 - GST_VIDEO_INFO_COMP_DEPTH (info, 0)) : 1;
+  g_autofree guint8 *line = g_malloc (4 * size * (info->width + 32));
+  gint offset[4], scale[4], i, k, y;
   gdouble kr = 0.299, kb = 0.114;
   GstVideoFrame frame;
 
@@ -43,11 +46,15 @@ to_rgba (GstBuffer * buffer, GstVideoInfo * info)
     info->finfo->unpack_func (info->finfo, GST_VIDEO_PACK_FLAG_NONE, line,
         frame.data, frame.info.stride, 0, y, info->width);
     for (i = 0; i < info->width; i++, p += 4) {
-      const guint8 *c = line + 4 * i;
+      gdouble c[4];
 
-      p[3] = c[0];
+      for (k = 0; k < 4; k++)
+        c[k] = size > 1 ? ((guint16 *) line)[4 * i + k] / unit
+            : line[4 * i + k];
+      p[3] = MIN (c[0], 255);
       if (GST_VIDEO_INFO_IS_RGB (info)) {
-        memcpy (p, c + 1, 3);
+        for (k = 0; k < 3; k++)
+          p[k] = c[k + 1];
       } else {
         gboolean grey = GST_VIDEO_INFO_IS_GRAY (info);
         gdouble l = 255. * (c[1] - offset[0]) / scale[0];

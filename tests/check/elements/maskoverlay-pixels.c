@@ -17,7 +17,7 @@ static const GstVideoFormat formats[] = {
   GST_VIDEO_FORMAT_xBGR, GST_VIDEO_FORMAT_RGBA, GST_VIDEO_FORMAT_BGRA,
   GST_VIDEO_FORMAT_ARGB, GST_VIDEO_FORMAT_ABGR, GST_VIDEO_FORMAT_RGBP,
   GST_VIDEO_FORMAT_BGRP, GST_VIDEO_FORMAT_GBR, GST_VIDEO_FORMAT_GBRA,
-  GST_VIDEO_FORMAT_GRAY8,
+  GST_VIDEO_FORMAT_GRAY8, GST_VIDEO_FORMAT_P010_10LE,
 };
 
 /* Inside is the colour, outside is untouched, in every format, with and
@@ -377,8 +377,9 @@ make_striped_frame (GstVideoInfo * info)
             + x * GST_VIDEO_FRAME_COMP_PSTRIDE (&a, c);
 
         if ((x << GST_VIDEO_FORMAT_INFO_W_SUB (info->finfo, c)) % 8 >= 4)
-          GST_VIDEO_FRAME_COMP_DATA (&a, c)[offset] =
-              GST_VIDEO_FRAME_COMP_DATA (&b, c)[offset];
+          memcpy (GST_VIDEO_FRAME_COMP_DATA (&a, c) + offset,
+              GST_VIDEO_FRAME_COMP_DATA (&b, c) + offset,
+              (GST_VIDEO_FRAME_COMP_DEPTH (&a, c) + 7) / 8);
       }
   gst_video_frame_unmap (&a);
   gst_video_frame_unmap (&b);
@@ -557,6 +558,47 @@ GST_START_TEST (test_boxes_and_labels)
 
 GST_END_TEST;
 
+/* Nothing of what is hidden remains in the lower bits of longer samples. */
+GST_START_TEST (test_hidden_bits)
+{
+  static const guint16 black[] = { 16 << 8, 128 << 8 };
+  const Ellipse e = { 48, 32, 40, 28 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1);
+  GstVideoInfo info;
+  GstVideoFrame frame;
+  GstBuffer *buffer;
+  GstHarness *h;
+  gint p, x, y;
+
+  gst_video_info_set_format (&info, GST_VIDEO_FORMAT_P010_10LE, 96, 64);
+  buffer = make_frame (&info, 0, BACKGROUND);
+  fail_unless (gst_video_frame_map (&frame, &info, buffer, GST_MAP_WRITE));
+  for (x = 0; x < (gint) info.size / 2; x++)
+    ((guint16 *) frame.data[0])[x] = g_rand_int (rand) & 0xffc0;
+  gst_video_frame_unmap (&frame);
+  add_ellipse (add_meta (buffer, &info), &e, 5, 0, 0, NULL);
+  h = make_harness (PLAIN "effect=blackout", &info);
+  buffer = gst_harness_push_and_pull (h, buffer);
+
+  fail_unless (gst_video_frame_map (&frame, &info, buffer, GST_MAP_READ));
+  for (p = 0; p < 2; p++) {
+    for (y = 0; y < 64 >> p; y++) {
+      const guint16 *row = (guint16 *) ((guint8 *) frame.data[p]
+          + y * frame.info.stride[p]);
+
+      for (x = 0; x < 96; x++)
+        if (ellipse_distance (&e, x + 0.5, (y + 0.5) * (1 << p)) > 4)
+          fail_unless (GUINT16_FROM_LE (row[x]) == black[p],
+              "plane %d: %d,%d is %x", p, x, y, row[x]);
+    }
+  }
+  gst_video_frame_unmap (&frame);
+  gst_buffer_unref (buffer);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
 static Suite *
 maskoverlay_pixels_suite (void)
 {
@@ -572,6 +614,7 @@ maskoverlay_pixels_suite (void)
   tcase_add_test (tc, test_widths);
   tcase_add_test (tc, test_bad_masks);
   tcase_add_test (tc, test_effects);
+  tcase_add_test (tc, test_hidden_bits);
   tcase_add_test (tc, test_contour);
   tcase_add_test (tc, test_boxes_and_labels);
   return s;
