@@ -143,6 +143,15 @@ stream_of (GstBuffer * buffer)
   return NULL;
 }
 
+void
+cond_inst_cuda_set_busy (GstBuffer * buffer)
+{
+#if GST_CHECK_VERSION (1, 24, 0)
+  GST_MINI_OBJECT_FLAG_SET (gst_buffer_peek_memory (buffer, 0),
+      GST_CUDA_MEMORY_TRANSFER_NEED_SYNC);
+#endif
+}
+
 gboolean
 cond_inst_cuda_propose_pool (CondInstCuda * cuda, GstQuery * query)
 {
@@ -235,6 +244,11 @@ stream_of (GstBuffer * buffer)
   return NULL;
 }
 
+void
+cond_inst_cuda_set_busy (GstBuffer * buffer)
+{
+}
+
 gboolean
 cond_inst_cuda_propose_pool (CondInstCuda * cuda, GstQuery * query)
 {
@@ -268,12 +282,13 @@ cond_inst_cuda_clear (CondInstCuda * cuda)
 
 gboolean
 cond_inst_cuda_map (CondInstCuda * cuda, const GstVideoInfo * info,
-    GstBuffer * buffer, GstVideoFrame * frame, CiImage * image)
+    GstBuffer * buffer, GstMapFlags flags, GstVideoFrame * frame,
+    CiImage * image)
 {
   gboolean on_device = is_here (cuda, buffer);
 
   /* without a reference, the frame stays writable */
-  if (!gst_video_frame_map (frame, info, buffer, GST_MAP_READ |
+  if (!gst_video_frame_map (frame, info, buffer, flags |
           GST_VIDEO_FRAME_MAP_FLAG_NO_REF | (on_device ? MAP_ON_DEVICE : 0)))
     return FALSE;
   memset (image, 0, sizeof (*image));

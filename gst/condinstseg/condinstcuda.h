@@ -52,10 +52,13 @@ gpointer cond_inst_cuda_ref_context_of (GstBuffer * buffer);
 /* Takes @context (transfer full) and gives back the one before. */
 gpointer cond_inst_cuda_replace (CondInstCuda * cuda, gpointer context);
 
-/* Maps @buffer for reading, on the device if it lies in the context of @cuda
+/* Maps @buffer by @flags, on the device if it lies in the context of @cuda
  * (NULL: never), else in the host's memory. */
 gboolean cond_inst_cuda_map (CondInstCuda * cuda, const GstVideoInfo * info,
-    GstBuffer * buffer, GstVideoFrame * frame, CiImage * image);
+    GstBuffer * buffer, GstMapFlags flags, GstVideoFrame * frame,
+    CiImage * image);
+/* For a frame on the device whose stream has work to do on it yet. */
+void cond_inst_cuda_set_busy (GstBuffer * buffer);
 /* Adds a pool to an ALLOCATION query that asks for CUDA memory and has none;
  * whether it did. */
 gboolean cond_inst_cuda_propose_pool (CondInstCuda * cuda, GstQuery * query);

@@ -40,7 +40,7 @@ map (CondInstFrame * frame, CondInstEngine * engine, CiImage * image,
   const GstVideoInfo *info = &engine->info;
 
   frame->mapped = cond_inst_cuda_map (engine->options.device ? &engine->cuda
-      : NULL, info, frame->buffer, &frame->video, image);
+      : NULL, info, frame->buffer, GST_MAP_READ, &frame->video, image);
   if (!frame->mapped)
     g_set_error (error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
         "a %dx%d %s frame takes %" G_GSIZE_FORMAT " bytes, the buffer has %"

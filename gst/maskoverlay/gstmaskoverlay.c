@@ -26,6 +26,14 @@
  * are, so for privacy every frame must have been looked at, or
  * #GstMaskOverlay:expire-overlay must bridge those in between.
  *
+ * ## Frames on a GPU
+ *
+ * Frames in CUDA memory stay there: what covers them is rendered by the CPU and
+ * blended by one kernel, with the same pixels as a result. The effects blur and
+ * pixelate need the frame's own pixels, so with them it goes to the host's
+ * memory and back; the same happens where the CUDA backend of this plugin is
+ * missing, which is warned of in the log.
+ *
  * ## Example launch lines
  * |[
  * gst-launch-1.0 filesrc location=street.mp4 ! decodebin ! videoconvert ! condinstseg ! maskoverlay ! videoconvert ! autovideosink
@@ -33,6 +41,9 @@
  * |[
  * gst-launch-1.0 filesrc location=street.mp4 ! decodebin ! videoconvert ! condinstseg ! maskoverlay effect=blur selected-types=person draw-contours=false draw-labels=false draw-scores=false ! videoconvert ! autovideosink
  * ]| Makes people unrecognisable.
+ * |[
+ * gst-launch-1.0 filesrc location=street.mp4 ! qtdemux ! h264parse ! nvh264dec ! 'video/x-raw(memory:CUDAMemory)' ! condinstseg execution-provider=cuda ! maskoverlay ! nvh264enc ! h264parse ! mp4mux ! filesink location=out.mp4
+ * ]| Shows all objects, on the GPU all the way.
  * |[
  * gst-launch-1.0 v4l2src ! videoconvert ! video/x-raw,format=RGBA ! condinstseg selected-types=person ! maskoverlay effect=cutout-alpha draw-contours=false draw-labels=false draw-scores=false ! pngenc snapshot=true ! filesink location=me.png
  * ]| Cuts out the person before the camera.
@@ -45,6 +56,7 @@
 
 #include "../frametime.h"
 #include "gstmaskoverlay.h"
+#include "maskoverlaycuda.h"
 #include "maskoverlaysettings.h"
 
 #include <gst/instancemask/gstinstancemaskmeta.h>
@@ -64,6 +76,8 @@ struct _GstMaskOverlay
 
   /* streaming thread */
   GstMaskDraw *draw;
+  gboolean on_cuda;             /* frames are in CUDA memory */
+  MaskOverlayCuda cuda;
   MaskOverlaySettings *current; /* those of the frame in work */
   GArray *masks;                /* GstInstanceMask, what to draw on it */
   gboolean needed;
@@ -75,12 +89,17 @@ struct _GstMaskOverlay
   gboolean mismatch_reported;
 };
 
+#define CAPS COND_INST_CUDA_CAPS ( \
+    "width = " GST_VIDEO_SIZE_RANGE ", height = " GST_VIDEO_SIZE_RANGE ", " \
+    "framerate = " GST_VIDEO_FPS_RANGE) \
+    GST_VIDEO_CAPS_MAKE (GST_MASK_DRAW_FORMATS)
+
 static GstStaticPadTemplate sink_template = GST_STATIC_PAD_TEMPLATE ("sink",
     GST_PAD_SINK, GST_PAD_ALWAYS,
-    GST_STATIC_CAPS (GST_VIDEO_CAPS_MAKE (GST_MASK_DRAW_FORMATS)));
+    GST_STATIC_CAPS (CAPS));
 static GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE ("src",
     GST_PAD_SRC, GST_PAD_ALWAYS,
-    GST_STATIC_CAPS (GST_VIDEO_CAPS_MAKE (GST_MASK_DRAW_FORMATS)));
+    GST_STATIC_CAPS (CAPS));
 
 G_DEFINE_TYPE_WITH_CODE (GstMaskOverlay, gst_mask_overlay,
     GST_TYPE_VIDEO_FILTER,
@@ -156,6 +175,7 @@ stop (GstBaseTransform * trans)
 
   g_array_set_size (self->masks, 0);
   drop_held (self);
+  mask_overlay_cuda_clear (&self->cuda);
   return TRUE;
 }
 
@@ -167,6 +187,10 @@ set_info (GstVideoFilter * filter, GstCaps * incaps, GstVideoInfo * in_info,
 
   /* they belong to frames of another size */
   drop_held (self);
+  self->on_cuda = gst_caps_features_contains (gst_caps_get_features (incaps,
+          0), "memory:CUDAMemory");
+  if (self->on_cuda)
+    mask_overlay_cuda_set_info (&self->cuda, in_info);
   return TRUE;
 }
 
@@ -201,9 +225,36 @@ sink_event (GstBaseTransform * trans, GstEvent * event)
 }
 
 static gboolean
+query (GstBaseTransform * trans, GstPadDirection direction, GstQuery * query)
+{
+  GstMaskOverlay *self = GST_MASK_OVERLAY (trans);
+
+  if (GST_QUERY_TYPE (query) == GST_QUERY_CONTEXT
+      && cond_inst_cuda_answer (&self->cuda.shared, query))
+    return TRUE;
+  return GST_BASE_TRANSFORM_CLASS (gst_mask_overlay_parent_class)->query
+      (trans, direction, query);
+}
+
+static void
+set_context (GstElement * element, GstContext * context)
+{
+  GstMaskOverlay *self = GST_MASK_OVERLAY (element);
+
+  cond_inst_cuda_set_context (&self->cuda.shared, context, -1);
+  GST_ELEMENT_CLASS (gst_mask_overlay_parent_class)->set_context (element,
+      context);
+}
+
+static gboolean
 propose_allocation (GstBaseTransform * trans, GstQuery * decide_query,
     GstQuery * query)
 {
+  GstMaskOverlay *self = GST_MASK_OVERLAY (trans);
+
+  /* GstVideoFilter adds one of the host's memory if there is none */
+  if (self->on_cuda)
+    cond_inst_cuda_propose_pool (&self->cuda.shared, query);
   if (!GST_BASE_TRANSFORM_CLASS (gst_mask_overlay_parent_class)->
       propose_allocation (trans, decide_query, query))
     return FALSE;
@@ -343,12 +394,30 @@ prepare_output_buffer (GstBaseTransform * trans, GstBuffer * inbuf,
       prepare_output_buffer (trans, inbuf, outbuf);
 }
 
+static gboolean
+draw_frame (GstMaskOverlay * self, GstVideoFrame * frame,
+    const CiImage * image, GError ** error)
+{
+  const GstMaskDrawOptions *options = &self->current->options;
+  const GstInstanceMask *masks = (const GstInstanceMask *) self->masks->data;
+
+  if (image->on_device)
+    return mask_overlay_cuda_draw (&self->cuda, self->draw, &frame->info,
+        image, options, masks, self->masks->len, error);
+  gst_mask_draw_frame (self->draw, frame, options, masks, self->masks->len);
+  return TRUE;
+}
+
 static GstFlowReturn
 transform_ip (GstBaseTransform * trans, GstBuffer * buffer)
 {
   GstMaskOverlay *self = GST_MASK_OVERLAY (trans);
   GstVideoFilter *filter = GST_VIDEO_FILTER (trans);
+  CondInstCuda *cuda = NULL;
+  g_autoptr (GError) error = NULL;
   GstVideoFrame frame;
+  CiImage image;
+  gboolean ok;
 
   if (!self->needed)
     return GST_FLOW_OK;
@@ -357,8 +426,11 @@ transform_ip (GstBaseTransform * trans, GstBuffer * buffer)
         ("a frame came before its caps"));
     return GST_FLOW_NOT_NEGOTIATED;
   }
-  if (!gst_video_frame_map (&frame, &filter->in_info, buffer,
-          GST_MAP_READWRITE | GST_VIDEO_FRAME_MAP_FLAG_NO_REF)) {
+  if (self->on_cuda)
+    cuda = mask_overlay_cuda_choose (&self->cuda, buffer,
+        &self->current->options);
+  if (!cond_inst_cuda_map (cuda, &filter->in_info, buffer, GST_MAP_READWRITE,
+          &frame, &image)) {
     GST_ELEMENT_ERROR (self, RESOURCE, WRITE,
         ("A frame cannot be drawn on."),
         ("mapping a buffer of %" G_GSIZE_FORMAT " bytes as %dx%d %s for "
@@ -367,9 +439,15 @@ transform_ip (GstBaseTransform * trans, GstBuffer * buffer)
             GST_VIDEO_INFO_NAME (&filter->in_info)));
     return GST_FLOW_ERROR;
   }
-  gst_mask_draw_frame (self->draw, &frame, &self->current->options,
-      (const GstInstanceMask *) self->masks->data, self->masks->len);
+  ok = draw_frame (self, &frame, &image, &error);
   gst_video_frame_unmap (&frame);
+  if (image.stream)
+    cond_inst_cuda_set_busy (buffer);
+  if (!ok) {
+    GST_ELEMENT_ERROR (self, LIBRARY, FAILED,
+        ("A frame cannot be drawn on: %s.", error->message), (NULL));
+    return GST_FLOW_ERROR;
+  }
   return GST_FLOW_OK;
 }
 
@@ -382,6 +460,7 @@ finalize (GObject * object)
 
   mask_overlay_settings_unref (self->settings);
   g_clear_pointer (&self->current, mask_overlay_settings_unref);
+  mask_overlay_cuda_clear (&self->cuda);
   gst_mask_draw_free (self->draw);
   g_array_unref (self->masks);
   g_array_unref (self->held);
@@ -393,6 +472,7 @@ gst_mask_overlay_init (GstMaskOverlay * self)
 {
   self->settings = mask_overlay_settings_new ();
   self->draw = gst_mask_draw_new ();
+  self->cuda.shared.element = GST_ELEMENT (self);
   self->masks = g_array_new (FALSE, FALSE, sizeof (GstInstanceMask));
   self->held = g_array_new (FALSE, FALSE, sizeof (GstInstanceMask));
   g_array_set_clear_func (self->held, clear_mask);
@@ -414,6 +494,7 @@ gst_mask_overlay_class_init (GstMaskOverlayClass * klass)
   object_class->finalize = finalize;
   mask_overlay_settings_install (object_class);
 
+  element_class->set_context = set_context;
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
   gst_element_class_set_static_metadata (element_class,
@@ -425,6 +506,7 @@ gst_mask_overlay_class_init (GstMaskOverlayClass * klass)
   trans_class->start = start;
   trans_class->stop = stop;
   trans_class->sink_event = sink_event;
+  trans_class->query = query;
   trans_class->propose_allocation = propose_allocation;
   trans_class->prepare_output_buffer = prepare_output_buffer;
   /* not GstVideoFilter's, which maps every frame for writing */

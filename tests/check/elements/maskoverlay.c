@@ -419,6 +419,47 @@ GST_START_TEST (test_properties_while_playing)
 
 GST_END_TEST;
 
+/* Caps of CUDA memory: what lies in the host's memory, whatever they say, is
+ * drawn on there, and nobody needs a GPU for that. */
+GST_START_TEST (test_cuda_caps)
+{
+  static const gchar *caps = "video/x-raw(memory:CUDAMemory), format=NV12, "
+      "width=64, height=64, framerate=30/1";
+  const Ellipse e = { 32, 32, 20, 20 };
+  GstHarness *h = gst_harness_new ("maskoverlay");
+  g_autoptr (GstCaps) template =
+      gst_pad_get_pad_template_caps (get_element (h)->sinkpads->data);
+  g_autoptr (GstCaps) cuda_caps = gst_caps_from_string (caps);
+  g_autofree guint8 *rgba = NULL;
+  GstQuery *query;
+  GstVideoInfo info;
+  GstBuffer *buffer;
+
+  if (!gst_caps_can_intersect (template, cuda_caps)) {
+    GST_INFO ("built without CUDA memory");
+    gst_harness_teardown (h);
+    return;
+  }
+  gst_util_set_object_arg (G_OBJECT (get_element (h)), "palette", "#e0a020");
+  gst_util_set_object_arg (G_OBJECT (get_element (h)), "mask-opacity", "1");
+  gst_harness_set_src_caps_str (h, caps);
+  query = gst_query_new_context ("gst.cuda.context");
+  gst_pad_peer_query (h->sinkpad, query);
+  gst_query_unref (query);
+
+  gst_video_info_set_format (&info, GST_VIDEO_FORMAT_NV12, 64, 64);
+  buffer = make_frame (&info, 0, BACKGROUND);
+  add_ellipse (add_meta (buffer, &info), &e, 4, 0, 0, NULL);
+  buffer = gst_harness_push_and_pull (h, buffer);
+  rgba = to_rgba (buffer, &info);
+  assert_pixel (rgba, &info, 32, 40, COLOR, 4);
+  assert_pixel (rgba, &info, 60, 60, BACKGROUND, 4);
+  gst_buffer_unref (buffer);
+  gst_harness_teardown (h);
+}
+
+GST_END_TEST;
+
 static Suite *
 maskoverlay_suite (void)
 {
@@ -436,6 +477,7 @@ maskoverlay_suite (void)
   tcase_add_test (tc, test_defaults);
   tcase_add_test (tc, test_palette);
   tcase_add_test (tc, test_properties_while_playing);
+  tcase_add_test (tc, test_cuda_caps);
   return s;
 }
 
