@@ -1,6 +1,7 @@
 /*
  * parity.c: whole networks against the official code's outputs, from the files
- * of weights that it read.
+ * of weights that it read. PARITY_PROVIDER=cuda runs them on a GPU,
+ * PARITY_PRECISION=fp16 in half precision there.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -55,6 +56,9 @@ load_case (guint index, const gchar * case_json, const gchar * path)
 
 /* ---- running ------------------------------------------------------------ */
 
+static CiDevice *device;        /* NULL: the CPU */
+static gboolean half;
+
 static void
 run_image (const gchar * dir, CiModel * model, JsonArray * images, guint index,
     const gchar * dump)
@@ -79,6 +83,8 @@ run_image (const gchar * dir, CiModel * model, JsonArray * images, guint index,
   options.min_size = json_object_get_int_member (image, "min_size_test");
   options.max_size = json_object_get_int_member (image, "max_size_test");
   options.full_map = options.keep_tensors = TRUE;
+  options.device = device;
+  options.precision = half ? CI_PRECISION_FP16 : CI_PRECISION_FP32;
   fail_unless (ci_picture_load (&picture, png, &error));
   format.width = picture.width;
   format.height = picture.height;
@@ -90,8 +96,12 @@ run_image (const gchar * dir, CiModel * model, JsonArray * images, guint index,
       error ? error->message : "");
   ours = golden_open (dump);
   golden = golden_open (file);
-  golden_compare (ours, golden, image, noise);
-  fail_unless_equals_int (n, golden_get (golden, "det.boxes").dims[0]);
+  if (half) {
+    golden_compare_half (ours, golden, image);
+  } else {
+    golden_compare (ours, golden, image, noise);
+    fail_unless_equals_int (n, golden_get (golden, "det.boxes").dims[0]);
+  }
   /* boxes have no masks, all others have one */
   for (gint i = 0; i < n; i++)
     fail_unless (!instances[i].grid
@@ -144,10 +154,23 @@ parity_suite (void)
 int
 main (int argc, char **argv)
 {
+  g_autoptr (GError) error = NULL;
+  int failed;
+
   if (!g_file_test (GOLDEN, G_FILE_TEST_IS_DIR)) {
     g_print ("skipped: no " GOLDEN "\n");
     return 77;
   }
+  if (g_strcmp0 (g_getenv ("PARITY_PROVIDER"), "cuda") == 0) {
+    device = ci_device_open (-1, NULL, &error);
+    if (!device) {
+      g_print ("skipped: %s\n", error->message);
+      return 77;
+    }
+    half = g_strcmp0 (g_getenv ("PARITY_PRECISION"), "fp16") == 0;
+  }
   gst_check_init (&argc, &argv);
-  return gst_check_run_suite (parity_suite (), "parity", __FILE__);
+  failed = gst_check_run_suite (parity_suite (), "parity", __FILE__);
+  ci_device_unref (device);
+  return failed;
 }
