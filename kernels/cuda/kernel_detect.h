@@ -291,7 +291,8 @@ ci_select_pivot (CiSelectShared * s, const CiKey * found, int thread, int byte,
     uint32_t n = 0, bin = 0;
 
     /* neighbours often share a byte: one addition for a row of equal ones */
-    for (uint32_t i = (uint32_t) thread; i < s->n_found; i += CI_SELECT_THREADS) {
+    for (uint32_t i = (uint32_t) thread; i < s->n_found;
+        i += CI_SELECT_THREADS) {
       CiKey key = found[i];
       uint32_t b = (uint32_t) (key >> shift) & 255;
 

@@ -228,8 +228,8 @@ ci_head_span (int from, int to, int f, int n, int *first, int *last)
   *last = ci_min (ci_aligned_cell (to - 1, f, &fraction) + 1, n - 1);
 }
 
-/* Aligned bilinear enlargement, sigmoid and quantisation of the cells [@x0, @x1)
- * x [@y0, @y1), whose logits are those from (@first_x, @first_y) on. */
+/* Aligned bilinear enlargement, sigmoid and quantisation of the cells
+ * [@x0, @x1) x [@y0, @y1); logits are those from (@first_x, @first_y) on. */
 CI_HD void
 ci_head_enlarge (const CiMaskHeadArgs * a, const float *logits,
     const CiDeviceGrid * grid, int x0, int x1, int y0, int y1,
@@ -319,7 +319,8 @@ ci_head_block (const CiMaskHeadArgs * a, const int features, const int width,
   ci_head_span (x0, x1, a->factor, a->features.w, &first_x, &last_x);
   ci_head_span (y0, y1, a->factor, a->features.h, &first_y, &last_y);
   if (phase % 2) {
-    for (int i = thread; i < CI_HEAD_SPAN * CI_HEAD_SPAN; i += CI_HEAD_THREADS) {
+    for (int i = thread; i < CI_HEAD_SPAN * CI_HEAD_SPAN;
+        i += CI_HEAD_THREADS) {
       int y = first_y + i / CI_HEAD_SPAN, x = first_x + i % CI_HEAD_SPAN;
 
       if (y <= last_y && x <= last_x)
@@ -417,7 +418,7 @@ ci_attention_at (const float *plane, int side, const CiTapPair * y,
   return ci_lerp2 (r0[x->i0], r0[x->i1], r1[x->i0], r1[x->i1], y->a, x->a);
 }
 
-/* @half: that of the bases, as a constant, so that no load waits for another. */
+/* @half: that of the bases, as a constant: then no load waits for another. */
 CI_HD void
 ci_blend_cell (const CiBlendMasksArgs * a, const int half, int64_t i)
 {
@@ -492,7 +493,7 @@ ci_blend_masks_element (const CiBlendMasksArgs * a, int64_t i)
     ci_blend_cell (a, 0, i);
 }
 
-/* ---- results -------------------------------------------------------------- */
+/* ---- results ------------------------------------------------------------- */
 
 /* All that a frame gives lies in one block of memory on the device, and lands
  * in the same places of one in the host's. */
@@ -517,7 +518,7 @@ typedef struct
 {
   const CiFrameSettings *settings;
   const uint8_t *block;
-  int64_t at[CI_N_RESULTS];     /* bytes from the block's start; whole CiWords */
+  int64_t at[CI_N_RESULTS];     /* bytes from the block's start, aligned */
   int32_t unit[CI_N_RESULTS];   /* bytes per detection or cell; 0: none */
   int32_t n_blocks;
 } CiCollectArgs;

@@ -301,8 +301,8 @@ ci_group_norm_stats_block (const CiGroupNormArgs * a, void *memory, int bx,
 #define CI_GROUP_NORM_SHARED (3 * CI_SUM_THREADS * 4)
 
 /* Normalises what the thread has of its chunk. @group: the first one that
- * touches the slice, whose moments begin @shared, with the factor for its values
- * in place of m2; those of the next ones lie @stride behind each other. */
+ * touches the slice, whose moments begin @shared, with the factor for its
+ * values in place of m2; those of the next ones lie @stride apart. */
 CI_HD void
 ci_group_norm_write (const CiGroupNormArgs * a, const CiSumSpot * s, int n,
     const float *shared, int group, int stride)

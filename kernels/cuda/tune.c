@@ -361,22 +361,22 @@ void
 ci_engine_unref (CiCudaPlan * user, CiEngine * engine)
 {
   CiCudaDevice *device = user->device;
+  gboolean entered;
 
   /* a plan that could not be compiled holds it still */
   if (!user->locked)
     g_mutex_lock (&device->lock);
-  engine->n_users--;
-  /* where the context is gone, so is what was in it */
-  if (ci_cuda_enter (device, NULL)) {
+  if ((entered = ci_cuda_enter (device, NULL))) {
     cudaStreamSynchronize (user->stream);
     /* that one will not live much longer */
     cudnnSetStream (device->cudnn, NULL);
-    if (!engine->n_users)
-      cudnnBackendDestroyDescriptor (engine->plan);
-    ci_cuda_leave (device);
   }
-  if (!engine->n_users)
+  if (--engine->n_users == 0) {
+    cudnnBackendDestroyDescriptor (engine->plan);
     engine->plan = NULL;
+  }
+  if (entered)
+    ci_cuda_leave (device);
   if (!user->locked)
     g_mutex_unlock (&device->lock);
 }

@@ -36,7 +36,8 @@ typedef struct
   { \
     Launch *launch = data; \
     const Args *args = (const Args *) launch->args; \
-    unsigned char *shared = aligned_alloc (16, ((shared_bytes) + 31) / 16 * 16); \
+    unsigned char *shared = aligned_alloc (16, \
+        ((shared_bytes) + 31) / 16 * 16); \
     \
     for (int z = 0; z < launch->gz; z++) \
       for (int y = 0; y < launch->gy; y++) \

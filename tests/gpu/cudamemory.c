@@ -32,7 +32,8 @@ static const gchar *const formats[] = {
   "NV12", "I420", "P010_10LE", "RGBA", "BGRA", "RGBx", "BGRx"
 };
 
-static gchar *elements = (gchar *) "condinstseg model-file=random:condinst-light "
+static gchar *elements = (gchar *)
+    "condinstseg model-file=random:condinst-light "
     "score-threshold=0.01 max-detections=20 execution-provider=cuda "
     "! maskoverlay draw-labels=false draw-scores=false";
 static GstCudaContext *context;

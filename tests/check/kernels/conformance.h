@@ -179,8 +179,9 @@ compare_masks (const gchar * what, CiPlan * ref, CiPlan * plan, gint index,
       gfloat q = y.prob ? y.prob[r * y.width + c]
           : y.cells[r * y.width + c] / 255.0f;
 
-      fail_unless (fabs (p - q) < (y.prob ? 1e-4 : 0.5 / 255 + 1e-4), "%s: mask %d (%d, %d): %g, reference "
-          "%g", what, index, y.x + c, y.y + r, q, p);
+      fail_unless (fabs (p - q) < (y.prob ? 1e-4 : 0.5 / 255 + 1e-4),
+          "%s: mask %d (%d, %d): %g, reference %g", what, index, y.x + c,
+          y.y + r, q, p);
     }
 }
 
