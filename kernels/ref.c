@@ -463,7 +463,7 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
           && iou (a, b) > params->cross_class_threshold)
         dropped[k] = 1;
     }
-    if (out->count == MIN (params->post_nms_top_k, node->capacity))
+    if (out->count >= MIN (params->post_nms_top_k, node->capacity))
       break;
     ci_detections_set (out, out->count++, a,
         ci_plan_map (plan, node->srcs[3 * a->level])->w,

@@ -8,67 +8,10 @@
  */
 #include "fakecuda.h"
 
-#include <cudnn.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "kernels/cuda/hostdev.h"
-
-#define MAX_DIMS 4
-#define MAX_TENSORS 12
-#define MAX_OPS 6
-
-/* ---- what a plan computes ----------------------------------------------- */
-
-/* All are of gint64, so that a graph can be written down as a list of
- * numbers. */
-typedef struct
-{
-  gint64 uid, type, is_virtual, alignment;
-  gint64 dims[MAX_DIMS], strides[MAX_DIMS];
-} Tensor;
-
-#define CONVOLUTION -1
-
-typedef struct
-{
-  gint64 mode;                  /* of pointwise; or CONVOLUTION */
-  gint64 x, b, y;               /* tensors; b: weights, or -1 */
-  gint64 stride[2], pre[2], post[2], dilation[2];
-  gint64 upper_clip;            /* bits of a double */
-} Op;
-
-typedef struct
-{
-  gint64 engine;
-  gint64 n_tensors, n_ops;
-  Tensor tensors[MAX_TENSORS];
-  Op ops[MAX_OPS];
-} Graph;
-
-/* Engines in the order in which they are proposed. */
-enum
-{
-  ENGINE_WORKSPACE,             /* wants memory */
-  ENGINE_UNFINISHED,            /* cannot be made into a plan */
-  ENGINE_GREEDY,                /* wants too much memory */
-  ENGINE_RANDOM,                /* nondeterministic: computes anything */
-  ENGINE_TENSOR_CORE,           /* of floats: computes anything */
-  ENGINE_WINOGRAD,              /* inexact: computes anything */
-  ENGINE_UNABLE,                /* fails when it runs */
-  ENGINE_PLAIN,
-  N_ENGINES,
-  ENGINE_FALLBACK = N_ENGINES
-};
-
-#define WORKSPACE 4096
-
-static gint64
-engine_workspace (gint64 engine)
-{
-  return engine == ENGINE_GREEDY ? (gint64) 1 << 30
-      : engine == ENGINE_WORKSPACE ? WORKSPACE : 0;
-}
+#include "cudnn_job.h"
 
 /* ---- descriptors --------------------------------------------------------- */
 
@@ -680,188 +623,7 @@ cudnnBackendGetAttribute (cudnnBackendDescriptor_t const descriptor,
   return CUDNN_STATUS_BAD_PARAM;
 }
 
-/* ---- computing ---------------------------------------------------------- */
-
-/* A tensor with its memory, or the memory that a virtual one has here. */
-typedef struct
-{
-  const Tensor *tensor;
-  gpointer data;
-} Operand;
-
-typedef struct
-{
-  Graph graph;
-  gpointer data[MAX_TENSORS];
-  gpointer workspace;
-} Job;
-
-static gsize
-tensor_bytes (const Tensor * t)
-{
-  gint64 last = 0;
-
-  for (gint i = 0; i < MAX_DIMS; i++)
-    last += (t->dims[i] - 1) * t->strides[i];
-  return (last + 1) * (t->type == CUDNN_DATA_HALF ? 2 : 4);
-}
-
-static gint64
-place (const Tensor * t, gint64 n, gint64 c, gint64 y, gint64 x)
-{
-  return n * t->strides[0] + c * t->strides[1] + y * t->strides[2]
-      + x * t->strides[3];
-}
-
-static gfloat
-load (Operand o, gint64 at)
-{
-  return o.tensor->type == CUDNN_DATA_HALF
-      ? ci_half_to_float (((const CiHalf *) o.data)[at])
-      : ((const gfloat *) o.data)[at];
-}
-
-static void
-store (Operand o, gint64 at, gfloat value)
-{
-  if (o.tensor->type == CUDNN_DATA_HALF)
-    ((CiHalf *) o.data)[at] = ci_float_to_half (value);
-  else
-    ((gfloat *) o.data)[at] = value;
-}
-
-/* Weights as floats, [tap][channel of group][channel of y]: the innermost loop
- * goes over memory. */
-static gfloat *
-unpack_weights (Operand w)
-{
-  const gint64 *d = w.tensor->dims;
-  gfloat *out = g_new (gfloat, d[0] * d[1] * d[2] * d[3]);
-
-  for (gint64 k = 0; k < d[0]; k++)
-    for (gint64 c = 0; c < d[1]; c++)
-      for (gint64 r = 0; r < d[2]; r++)
-        for (gint64 s = 0; s < d[3]; s++)
-          out[((r * d[3] + s) * d[1] + c) * d[0] + k] =
-              load (w, place (w.tensor, k, c, r, s));
-  return out;
-}
-
-static void
-convolve_pixel (const Op * op, Operand x, Operand w, const gfloat * weights,
-    gint64 n, gint64 oy, gint64 ox, gfloat * sums)
-{
-  const gint64 *d = w.tensor->dims;
-  gint64 groups = x.tensor->dims[1] / d[1], per_group = d[0] / groups;
-
-  memset (sums, 0, d[0] * sizeof (gfloat));
-  for (gint64 r = 0; r < d[2]; r++)
-    for (gint64 s = 0; s < d[3]; s++) {
-      gint64 iy = oy * op->stride[0] - op->pre[0] + r * op->dilation[0];
-      gint64 ix = ox * op->stride[1] - op->pre[1] + s * op->dilation[1];
-
-      if (iy < 0 || iy >= x.tensor->dims[2] || ix < 0
-          || ix >= x.tensor->dims[3])
-        continue;
-      for (gint64 c = 0; c < x.tensor->dims[1]; c++) {
-        gfloat value = load (x, place (x.tensor, n, c, iy, ix));
-        gint64 first = c / d[1] * per_group;
-        const gfloat *row = weights + ((r * d[3] + s) * d[1] + c % d[1]) * d[0];
-
-        for (gint64 k = first; k < first + per_group; k++)
-          sums[k] += value * row[k];
-      }
-    }
-}
-
-static void
-convolve (const Op * op, Operand x, Operand w, Operand y)
-{
-  const gint64 *d = y.tensor->dims;
-  g_autofree gfloat *weights = unpack_weights (w);
-  g_autofree gfloat *sums = g_new (gfloat, d[1]);
-
-  for (gint64 n = 0; n < d[0]; n++)
-    for (gint64 oy = 0; oy < d[2]; oy++)
-      for (gint64 ox = 0; ox < d[3]; ox++) {
-        convolve_pixel (op, x, w, weights, n, oy, ox, sums);
-        for (gint64 k = 0; k < d[1]; k++)
-          store (y, place (y.tensor, n, k, oy, ox), sums[k]);
-      }
-}
-
-static gfloat
-apply (const Op * op, gfloat a, gfloat b)
-{
-  gdouble limit;
-
-  memcpy (&limit, &op->upper_clip, sizeof (limit));
-  switch (op->mode) {
-    case CUDNN_POINTWISE_ADD:
-      return a + b;
-    case CUDNN_POINTWISE_RELU_FWD:
-      return a > limit ? limit : a > 0 ? a : 0;
-    case CUDNN_POINTWISE_SWISH_FWD:
-      return a / (1 + expf (-a));
-    default:
-      g_assert_not_reached ();
-  }
-}
-
-/* Sizes of 1 of @b are repeated. */
-static void
-apply_pointwise (const Op * op, Operand x, Operand b, Operand y)
-{
-  const gint64 *d = y.tensor->dims;
-
-  for (gint64 n = 0; n < d[0]; n++)
-    for (gint64 oy = 0; oy < d[2]; oy++)
-      for (gint64 ox = 0; ox < d[3]; ox++)
-        for (gint64 c = 0; c < d[1]; c++) {
-          gfloat other = 0;
-
-          if (b.tensor) {
-            const gint64 *e = b.tensor->dims;
-
-            other = load (b, place (b.tensor, n % e[0], c % e[1], oy % e[2],
-                    ox % e[3]));
-          }
-          store (y, place (y.tensor, n, c, oy, ox), apply (op, load (x,
-                      place (x.tensor, n, c, oy, ox)), other));
-        }
-}
-
-static void
-run_job (void *data)
-{
-  Job *job = data;
-  const Graph *graph = &job->graph;
-  Operand operands[MAX_TENSORS + 1] = { {NULL} };
-  const Op *last = &graph->ops[graph->n_ops - 1];
-
-  for (gint64 i = 0; i < graph->n_tensors; i++)
-    operands[i] = (Operand) {
-    &graph->tensors[i], graph->tensors[i].is_virtual
-          ? g_malloc (tensor_bytes (&graph->tensors[i])) : job->data[i]};
-  if (job->workspace)
-    memset (job->workspace, 0xcd, engine_workspace (graph->engine));
-  for (const Op * op = graph->ops; op <= last; op++) {
-    Operand b = op->b < 0 ? (Operand) {
-    NULL} : operands[op->b];
-
-    if (op->mode == CONVOLUTION)
-      convolve (op, operands[op->x], b, operands[op->y]);
-    else
-      apply_pointwise (op, operands[op->x], b, operands[op->y]);
-  }
-  if (graph->engine == ENGINE_RANDOM || graph->engine == ENGINE_WINOGRAD
-      || (graph->engine == ENGINE_TENSOR_CORE
-          && graph->tensors[0].type == CUDNN_DATA_FLOAT))
-    store (operands[last->y], 0, 1e4f);
-  for (gint64 i = 0; i < graph->n_tensors; i++)
-    if (graph->tensors[i].is_virtual)
-      g_free (operands[i].data);
-}
+/* ---- running ------------------------------------------------------------- */
 
 cudnnStatus_t
 cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
@@ -894,7 +656,7 @@ cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
       return CUDNN_STATUS_BAD_PARAM_NULL_POINTER;
     if ((guintptr) job.data[i] % t->alignment)
       return CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER;
-    if (!fake_is_device (job.data[i], tensor_bytes (t)))
+    if (!fake_is_device (job.data[i], fake_tensor_bytes (t)))
       return CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER;
   }
   needed = engine_workspace (job.graph.engine);
@@ -905,7 +667,7 @@ cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan,
   }
   if (job.graph.engine == ENGINE_UNABLE)
     return CUDNN_STATUS_EXECUTION_FAILED;
-  fake_stream_enqueue (handle->stream, run_job,
+  fake_stream_enqueue (handle->stream, fake_cudnn_run,
       g_memdup2 (&job, sizeof (job)), g_free);
   return CUDNN_STATUS_SUCCESS;
 }
