@@ -463,7 +463,8 @@ typedef struct
   CiDevice *device;             /* the plan takes a reference */
   CiPrecision precision;
   gint max_in_flight;           /* frames submitted and not yet collected; 0:
-                                   one */
+                                   one batch */
+  gint batch;                   /* frames that are computed together; 0: one */
 } CiPlanOptions;
 
 /** Thresholds and filters of one run; they may change from run to run. */
@@ -521,7 +522,8 @@ gboolean ci_plan_run (CiPlan * plan, const CiDetectParams * params,
  * The same with a frame: pre-processes @image by @pre, whose padded size is
  * that of the input, and runs. A plan on a device only enqueues that: @image
  * has been read when the frame is collected, unless it is in the host's memory
- * (then at once). INVALID_ARGUMENT if max_in_flight frames wait already.
+ * (then at once). INVALID_ARGUMENT if max_in_flight frames wait already. Work
+ * on a batch begins when it is full, or when one of its frames is collected.
  */
 gboolean ci_plan_submit (CiPlan * plan, CiPreprocess * pre,
     const CiImage * image, const CiDetectParams * params, GError ** error);

@@ -236,7 +236,7 @@ storage_bytes (CiPlan * plan, CiValue value)
   const CiPlace *place = &plan->place[value];
   const CiMap *map = ci_plan_map (plan, value);
 
-  return plan->element_bytes * (place->h ? (gsize) place->h * place->w
+  return (gsize) plan->batch * plan->element_bytes * (place->h ? (gsize) place->h * place->w
       * map->block : ci_map_floats (map));
 }
 
@@ -260,8 +260,11 @@ plan_memory (CiPlan * plan, GError ** error)
     const CiNode *node = ci_graph_node (plan->graph, i);
     gint end = end_of[plan->lead[i]];
 
+    /* a device does what is not a map behind all maps, image by image */
+    if (node->kind != CI_KIND_MAP && plan->backend->alloc)
+      end = G_MAXINT;
     for (gint k = 0; k < node->n_srcs; k++)
-      last[node->srcs[k]] = end;
+      last[node->srcs[k]] = MAX (last[node->srcs[k]], end);
     if (node->residual != CI_NO_VALUE)
       last[node->residual] = end;
     last[i] = MAX (last[i], end);
@@ -350,8 +353,8 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
         if (!buffer->map.block)
           buffer->map.block = (node->channels + 7) & ~7;
         if (node->op == CI_OP_INPUT) {
-          gsize bytes = (gsize) node->channels * hw[2 * i] * hw[2 * i + 1]
-              * sizeof (gfloat);
+          gsize bytes = (gsize) plan->batch * node->channels * hw[2 * i]
+              * hw[2 * i + 1] * sizeof (gfloat);
 
           if (!(plan->input = ci_plan_alloc (plan, bytes, error)))
             return FALSE;
@@ -478,7 +481,9 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   plan->element_bytes = sizeof (gfloat);
   plan->weights = weights;
   plan->pool = options->pool;
-  plan->max_in_flight = MAX (options->max_in_flight, 1);
+  plan->batch = options->backend == CI_BACKEND_CUDA ? MAX (options->batch, 1)
+      : 1;
+  plan->max_in_flight = MAX (options->max_in_flight, plan->batch);
   plan->detections = plan->masks = CI_NO_VALUE;
   plan->extra = g_ptr_array_new_with_free_func (free);
   plan->names = g_ptr_array_new ();

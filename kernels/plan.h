@@ -115,6 +115,7 @@ struct _CiPlan
   gint n_steps;
   CiPlace *place;               /* per value; h is 0 without a canvas */
   gint element_bytes;           /* of maps */
+  gint batch;                   /* images that maps have */
   gsize arena_bytes;
   GPtrArray *extra;             /* other memory, freed with the plan */
   GPtrArray *names;

@@ -145,6 +145,14 @@ ci_cuda_canvas_view (const CiPlan * plan, CiValue lead, CiCanvas * canvas)
   return view;
 }
 
+CiView
+ci_cuda_image_view (const CiPlan * plan, CiView view)
+{
+  view.data = (guint8 *) view.data + ci_cuda_plan (plan)->image * view.image
+      * plan->element_bytes;
+  return view;
+}
+
 gboolean
 ci_cuda_is_dense (const CiPlan * plan, CiValue value)
 {
@@ -241,7 +249,7 @@ open_plan (CiPlan * plan, const CiPlanOptions * options, GError ** error)
   plan->device = cuda;
   cuda->device = options->device->native;
   cuda->half = options->precision == CI_PRECISION_FP16;
-  cuda->batch = 1;
+  cuda->batch = plan->batch;
   cuda->memory = g_ptr_array_new ();
   cuda->constants = g_ptr_array_new ();
   plan->element_bytes = cuda->half ? sizeof (CiHalf) : sizeof (float);

@@ -195,7 +195,8 @@ dense_view (CiView like, gpointer data)
 static gsize
 view_bytes (const CiPlan * plan, CiView view)
 {
-  return ci_cuda_align (dense_view (view, NULL).image * plan->element_bytes);
+  return ci_cuda_align (plan->batch * dense_view (view, NULL).image
+      * plan->element_bytes);
 }
 
 static gboolean

@@ -70,6 +70,8 @@ struct _CiCudaPlan
   CiCudaDevice *device;
   gboolean half;
   gint batch;                   /* images at once */
+  gint image;                   /* the one that steps of other kinds than MAP
+                                   are enqueued for */
   cudaStream_t stream;          /* of its steps */
   gboolean locked;              /* holds the device's lock */
   float *input;                 /* device: the planar input of ci_plan_run() */
@@ -101,6 +103,8 @@ CiView ci_cuda_view (const CiPlan *plan, CiValue value);
  * order; without one, the map by itself. */
 CiView ci_cuda_canvas_view (const CiPlan *plan, CiValue lead,
     CiCanvas *canvas);
+/* @view of the one image that a step of another kind than MAP is for. */
+CiView ci_cuda_image_view (const CiPlan *plan, CiView view);
 /* Whether @value lies by itself, without gaps: what cuDNN wants. */
 gboolean ci_cuda_is_dense (const CiPlan *plan, CiValue value);
 

@@ -17,17 +17,24 @@ typedef struct
 static gboolean
 run_detect (CiPlan * plan, CiStep * step, GError ** error)
 {
-  Detect *d = step->state;
-  CiDetectArgs *args = &d->args;
+  const Detect *d = step->state;
+  CiDetectArgs args = d->args;
 
-  args->settings = ci_cuda_plan (plan)->settings;
-  return ci_cuda_elements (plan, CI_KERNEL_candidates, args, d->n_octets,
+  args.settings = ci_cuda_plan (plan)->settings;
+  for (gint l = 0; l < args.n_levels; l++) {
+    CiDetectLevel *level = &args.level[l];
+
+    level->logits = ci_cuda_image_view (plan, level->logits);
+    level->reg = ci_cuda_image_view (plan, level->reg);
+    level->ctr = ci_cuda_image_view (plan, level->ctr);
+  }
+  return ci_cuda_elements (plan, CI_KERNEL_candidates, &args, d->n_octets,
       error)
-      && ci_cuda_blocks (plan, CI_KERNEL_select, args, args->n_levels, 1, 1,
+      && ci_cuda_blocks (plan, CI_KERNEL_select, &args, args.n_levels, 1, 1,
       error)
-      && ci_cuda_elements (plan, CI_KERNEL_merge, args,
-      args->n_levels * CI_MAX_PRE_NMS, error)
-      && ci_cuda_blocks (plan, CI_KERNEL_nms, args, 1, 1, 1, error);
+      && ci_cuda_elements (plan, CI_KERNEL_merge, &args,
+      args.n_levels * CI_MAX_PRE_NMS, error)
+      && ci_cuda_blocks (plan, CI_KERNEL_nms, &args, 1, 1, 1, error);
 }
 
 /* All lists in one allocation; counts come first, since they begin as 0. */
@@ -144,12 +151,14 @@ fill_weights (gpointer host, gpointer data, GError ** error)
 static gboolean
 run_conv_at (CiPlan * plan, CiStep * step, GError ** error)
 {
-  const CiConvAtArgs *args = step->state;
-  gint capacity = args->detections.capacity;
+  CiConvAtArgs args = *(const CiConvAtArgs *) step->state;
+  gint capacity = args.detections.capacity;
 
-  return ci_cuda_blocks (plan, CI_KERNEL_conv_at, args,
+  for (gint l = 0; l < args.n_levels; l++)
+    args.level[l] = ci_cuda_image_view (plan, args.level[l]);
+  return ci_cuda_blocks (plan, CI_KERNEL_conv_at, &args,
       (capacity + CI_AT_DETECTIONS - 1) / CI_AT_DETECTIONS,
-      (args->channels + CI_OCTET - 1) / CI_OCTET, 1, error);
+      (args.channels + CI_OCTET - 1) / CI_OCTET, 1, error);
 }
 
 gboolean

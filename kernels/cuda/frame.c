@@ -8,9 +8,9 @@
 
 #include "../preprocess_priv.h"
 
-#define MAX_SLOTS 8
+#define MAX_BATCH 32
 /* Stages change a few times in a plan. */
-#define MAX_MARKS 16
+#define MAX_MARKS 64
 
 typedef enum
 {
@@ -21,22 +21,30 @@ typedef enum
   N_STAGES
 } Stage;
 
-/* Memory that grows: pinned host memory, device memory, or both as a pair. */
+/* Memory that grows: pinned host memory, and as much of the device's. */
 typedef struct
 {
   guint8 *host, *device;
   gsize bytes;
 } Pair;
 
-/* A frame in flight. */
+/* What is of one frame. */
 typedef struct
 {
   Pair settings;                /* CiFrameSettings, then those of
                                    pre-processing */
+  guint64 tables;               /* which tables the latter has */
   Pair staging;                 /* the planes of a frame of the host's */
-  guint8 *results;              /* pinned */
-  guint64 tables;               /* of pre-processing that the device has */
-  cudaGraphExec_t graph;
+} Item;
+
+/* A batch in flight: launched once it is full or wanted. */
+typedef struct
+{
+  Item *items;                  /* as many as a batch has */
+  gint n_items, n_collected;
+  gboolean launched;
+  guint8 *results;              /* pinned; those of each item */
+  cudaGraphExec_t graph;        /* NULL: to be captured */
   cudaEvent_t uploaded, done;
   cudaEvent_t marks[MAX_MARKS]; /* ends of stages; the first: the beginning */
   Stage stages[MAX_MARKS];
@@ -45,8 +53,9 @@ typedef struct
 
 struct _CiCudaFrames
 {
-  Slot slots[MAX_SLOTS];
+  Slot *slots;
   gint n_slots, first, n_used;
+  gsize results_bytes;          /* of an item */
   cudaStream_t upload;
 };
 
@@ -82,8 +91,8 @@ alloc_pinned (gpointer * out, gsize n_bytes, GError ** error)
 
 /* TRUE in @grown if addresses changed. */
 static gboolean
-pair_grow (CiPlan * plan, Pair * pair, gsize n_bytes, gboolean host,
-    gboolean * grown, GError ** error)
+pair_grow (CiPlan * plan, Pair * pair, gsize n_bytes, gboolean * grown,
+    GError ** error)
 {
   if (n_bytes <= pair->bytes)
     return TRUE;
@@ -91,7 +100,7 @@ pair_grow (CiPlan * plan, Pair * pair, gsize n_bytes, gboolean host,
   pair_clear (pair);
   if (!(pair->device = ci_cuda_alloc (ci_cuda_plan (plan)->device, n_bytes,
               error))
-      || (host && !alloc_pinned ((gpointer *) & pair->host, n_bytes, error))) {
+      || !alloc_pinned ((gpointer *) & pair->host, n_bytes, error)) {
     pair_clear (pair);
     return FALSE;
   }
@@ -102,10 +111,13 @@ pair_grow (CiPlan * plan, Pair * pair, gsize n_bytes, gboolean host,
 /* ---- opening ----------------------------------------------------------- */
 
 static void
-slot_clear (Slot * slot)
+slot_clear (CiPlan * plan, Slot * slot)
 {
-  pair_clear (&slot->settings);
-  pair_clear (&slot->staging);
+  for (gint i = 0; slot->items && i < plan->batch; i++) {
+    pair_clear (&slot->items[i].settings);
+    pair_clear (&slot->items[i].staging);
+  }
+  g_free (slot->items);
   if (slot->results)
     cudaFreeHost (slot->results);
   if (slot->graph)
@@ -119,15 +131,26 @@ slot_clear (Slot * slot)
       cudaEventDestroy (slot->marks[i]);
 }
 
+/* Stages are told apart for the first few images of a batch. */
+static gint
+count_marks (const CiPlan * plan)
+{
+  return MIN (4 + 3 * plan->batch, MAX_MARKS);
+}
+
 static gboolean
 slot_init (CiPlan * plan, Slot * slot, GError ** error)
 {
+  gsize results_bytes = plan->batch
+      * ci_cuda_plan (plan)->frames->results_bytes;
   gboolean grown;
 
-  if (!pair_grow (plan, &slot->settings, settings_offset (), TRUE, &grown,
-          error)
-      || !alloc_pinned ((gpointer *) & slot->results,
-          ci_cuda_results_bytes (plan), error)
+  slot->items = g_new0 (Item, plan->batch);
+  for (gint i = 0; i < plan->batch; i++)
+    if (!pair_grow (plan, &slot->items[i].settings, settings_offset (), &grown,
+            error))
+      return FALSE;
+  if (!alloc_pinned ((gpointer *) & slot->results, results_bytes, error)
       || !ci_cuda_ok (cudaEventCreateWithFlags (&slot->uploaded,
               cudaEventDisableTiming), "cudaEventCreate", error)
       /* whoever waits sleeps: decoders need the cores */
@@ -135,8 +158,8 @@ slot_init (CiPlan * plan, Slot * slot, GError ** error)
               cudaEventDisableTiming | cudaEventBlockingSync),
           "cudaEventCreate", error))
     return FALSE;
-  memset (slot->results, 0, ci_cuda_results_bytes (plan));
-  for (gint i = 0; i < MAX_MARKS; i++)
+  memset (slot->results, 0, results_bytes);
+  for (gint i = 0; i < count_marks (plan); i++)
     if (!ci_cuda_ok (cudaEventCreateWithFlags (&slot->marks[i],
                 cudaEventDefault), "cudaEventCreate", error))
       return FALSE;
@@ -148,6 +171,9 @@ static gboolean
 mark (CiPlan * plan, Slot * slot, Stage stage, gboolean captured,
     GError ** error)
 {
+  /* of the last images of a large batch nobody knows */
+  if (slot->n_marks == count_marks (plan))
+    return TRUE;
   slot->stages[slot->n_marks] = stage;
   return ci_cuda_ok (cudaEventRecordWithFlags (slot->marks[slot->n_marks++],
           ci_cuda_plan (plan)->stream, captured ? cudaEventRecordExternal :
@@ -167,40 +193,82 @@ stage_of (const CiStep * step)
   }
 }
 
-/* All kernels of a frame, from its planes (@captured) or from the planar input
- * to the results. */
+/* Sets what steps are enqueued for. */
+static void
+choose_image (CiCudaPlan * cuda, const Slot * slot, gint image)
+{
+  cuda->image = image;
+  cuda->settings =
+      (const CiFrameSettings *) slot->items[image].settings.device;
+}
+
+/* From the frames' planes (@captured), or from the planar input. */
+static gboolean
+enqueue_input (CiPlan * plan, CiStep * step, Slot * slot, gboolean captured,
+    GError ** error)
+{
+  CiView input = ci_cuda_view (plan, step->value);
+
+  if (!captured)
+    return step->run (plan, step, error);
+  for (gint i = 0; i < plan->batch; i++) {
+    choose_image (ci_cuda_plan (plan), slot, i);
+    if (!ci_cuda_enqueue_preprocess (plan, slot->items[i].settings.device
+            + settings_offset (), ci_cuda_image_view (plan, input), error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* What is found in one image of the batch. */
+static gboolean
+enqueue_image (CiPlan * plan, Slot * slot, gint image, gboolean captured,
+    GError ** error)
+{
+  Stage stage = STAGE_NETWORK;
+
+  choose_image (ci_cuda_plan (plan), slot, image);
+  for (gint i = 0; i < plan->n_steps; i++) {
+    CiStep *step = &plan->steps[i];
+
+    if (step->node->kind == CI_KIND_MAP)
+      continue;
+    if (stage != STAGE_NETWORK && stage != stage_of (step)
+        && !mark (plan, slot, stage, captured, error))
+      return FALSE;
+    stage = stage_of (step);
+    if (!step->run (plan, step, error))
+      return FALSE;
+  }
+  return ci_cuda_enqueue_results (plan, error)
+      && mark (plan, slot, stage, captured, error);
+}
+
+/* All kernels of a batch. */
 static gboolean
 enqueue (CiPlan * plan, Slot * slot, gboolean captured, GError ** error)
 {
-  CiCudaPlan *cuda = ci_cuda_plan (plan);
-
-  cuda->settings = (const CiFrameSettings *) slot->settings.device;
   slot->n_marks = 0;
+  choose_image (ci_cuda_plan (plan), slot, 0);
   if (!mark (plan, slot, STAGE_PREPROCESS, captured, error))
     return FALSE;
   for (gint i = 0; i < plan->n_steps; i++) {
     CiStep *step = &plan->steps[i];
-    Stage stage = stage_of (step);
-    gboolean last = i + 1 == plan->n_steps, ok;
 
     if (step->node->op == CI_OP_INPUT) {
-      ok = captured ? ci_cuda_enqueue_preprocess (plan,
-          slot->settings.device + settings_offset (),
-          ci_cuda_view (plan, step->value), error)
-          : step->run (plan, step, error);
-      if (!ok || !mark (plan, slot, STAGE_PREPROCESS, captured, error))
+      if (!enqueue_input (plan, step, slot, captured, error)
+          || !mark (plan, slot, STAGE_PREPROCESS, captured, error))
         return FALSE;
-      continue;
+    } else if (step->node->kind == CI_KIND_MAP
+        && !step->run (plan, step, error)) {
+      return FALSE;
     }
-    if (!step->run (plan, step, error))
-      return FALSE;
-    if (last && !ci_cuda_enqueue_results (plan, error))
-      return FALSE;
-    if ((last || stage_of (step + 1) != stage)
-        && slot->n_marks + last < MAX_MARKS
-        && !mark (plan, slot, stage, captured, error))
-      return FALSE;
   }
+  if (!mark (plan, slot, STAGE_NETWORK, captured, error))
+    return FALSE;
+  for (gint i = 0; i < plan->batch; i++)
+    if (!enqueue_image (plan, slot, i, captured, error))
+      return FALSE;
   return TRUE;
 }
 
@@ -237,23 +305,53 @@ capture (CiPlan * plan, Slot * slot, GError ** error)
   return ok;
 }
 
+/* Of an item without a frame; into the stream itself. */
+static gboolean
+upload_settings (CiPlan * plan, Slot * slot, gint index,
+    const CiFrameSettings * settings, GError ** error)
+{
+  Pair *pair = &slot->items[index].settings;
+  CiFrameSettings *host = (CiFrameSettings *) pair->host;
+
+  *host = *settings;
+  host->results = slot->results + index
+      * ci_cuda_plan (plan)->frames->results_bytes;
+  return ci_cuda_ok (cudaMemcpyAsync (pair->device, host, sizeof (*host),
+          cudaMemcpyHostToDevice, ci_cuda_plan (plan)->stream),
+      "uploading settings", error);
+}
+
+static gsize
+input_bytes (CiPlan * plan)
+{
+  for (gint i = 0; i < plan->n_steps; i++)
+    if (plan->steps[i].node->op == CI_OP_INPUT) {
+      const CiMap *map = ci_plan_map (plan, plan->steps[i].value);
+
+      return (gsize) plan->batch * map->c * map->h * map->w * sizeof (float);
+    }
+  return 0;
+}
+
 gboolean
 ci_cuda_frames_open (CiPlan * plan, GError ** error)
 {
   CiCudaPlan *cuda = ci_cuda_plan (plan);
   struct _CiCudaFrames *frames = cuda->frames =
       g_new0 (struct _CiCudaFrames, 1);
-  gsize input_bytes = 0;
+  const CiFrameSettings nothing = { 0 };
 
-  for (gint i = 0; i < plan->n_steps; i++)
-    if (plan->steps[i].node->op == CI_OP_INPUT) {
-      const CiMap *map = ci_plan_map (plan, plan->steps[i].value);
-
-      input_bytes = (gsize) map->c * map->h * map->w * sizeof (float);
-    }
-  frames->n_slots = MIN (plan->max_in_flight, MAX_SLOTS);
-  plan->max_in_flight = frames->n_slots;
-  if (!(cuda->input = ci_cuda_plan_alloc (plan, input_bytes, error))
+  if (plan->batch > MAX_BATCH) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "a batch of %d frames (at most %d)", plan->batch, MAX_BATCH);
+    return FALSE;
+  }
+  /* one more for a batch that had to begin before it was full */
+  frames->n_slots = (plan->max_in_flight + plan->batch - 1) / plan->batch
+      + (plan->batch > 1);
+  frames->slots = g_new0 (Slot, frames->n_slots);
+  frames->results_bytes = ci_cuda_align (ci_cuda_results_bytes (plan));
+  if (!(cuda->input = ci_cuda_plan_alloc (plan, input_bytes (plan), error))
       || !ci_cuda_ok (cudaStreamCreateWithFlags (&frames->upload,
               cudaStreamNonBlocking), "cudaStreamCreate", error))
     return FALSE;
@@ -261,13 +359,11 @@ ci_cuda_frames_open (CiPlan * plan, GError ** error)
     if (!slot_init (plan, &frames->slots[i], error))
       return FALSE;
   /* Once without a graph, on zeros: whatever is loaded on first use is there
-   * before anything is captured. The settings are zeros: nothing is found. */
-  ((CiFrameSettings *) frames->slots[0].settings.host)->results =
-      frames->slots[0].results;
-  return ci_cuda_ok (cudaMemcpyAsync (frames->slots[0].settings.device,
-          frames->slots[0].settings.host, sizeof (CiFrameSettings),
-          cudaMemcpyHostToDevice, cuda->stream), "uploading settings", error)
-      && enqueue (plan, &frames->slots[0], FALSE, error)
+   * before anything is captured. */
+  for (gint i = 0; i < plan->batch; i++)
+    if (!upload_settings (plan, &frames->slots[0], i, &nothing, error))
+      return FALSE;
+  return enqueue (plan, &frames->slots[0], FALSE, error)
       && ci_cuda_ok (cudaStreamSynchronize (cuda->stream), "a first run",
       error);
 }
@@ -279,23 +375,23 @@ ci_cuda_frames_close (CiPlan * plan)
 
   if (!cuda->frames)
     return;
-  for (gint i = 0; i < MAX_SLOTS; i++)
-    slot_clear (&cuda->frames->slots[i]);
+  for (gint i = 0; i < cuda->frames->n_slots; i++)
+    slot_clear (plan, &cuda->frames->slots[i]);
   if (cuda->frames->upload)
     cudaStreamDestroy (cuda->frames->upload);
+  g_free (cuda->frames->slots);
   g_clear_pointer (&cuda->frames, g_free);
 }
 
 /* ---- frames ------------------------------------------------------------ */
 
 static void
-fill_settings (const CiPlan * plan, const Slot * slot, CiFrameSettings * out)
+fill_settings (const CiPlan * plan, CiFrameSettings * out)
 {
   const CiDetectParams *params = plan->params;
   gint n_classes;
 
   memset (out, 0, sizeof (*out));
-  out->results = slot->results;
   if (!params)
     return;
   out->inference_threshold = params->inference_threshold;
@@ -342,10 +438,10 @@ plane_size (const CiImageFormat * format, gint index, gsize * row_bytes,
   return index == 0;
 }
 
-/* A frame of the host's into the slot's staging memory, on its way to the
+/* A frame of the host's into the item's staging memory, on its way to the
  * device. @out: where the planes will lie there. */
 static gboolean
-upload_planes (CiPlan * plan, Slot * slot, const CiImageFormat * format,
+upload_planes (CiPlan * plan, Item * item, const CiImageFormat * format,
     const CiImage * image, CiImage * out, GError ** error)
 {
   gsize total = 0, at = 0, row_bytes;
@@ -354,65 +450,39 @@ upload_planes (CiPlan * plan, Slot * slot, const CiImageFormat * format,
 
   for (gint i = 0; plane_size (format, i, &row_bytes, &rows); i++)
     total += ci_cuda_align (row_bytes) * rows;
-  if (!pair_grow (plan, &slot->staging, total, TRUE, &grown, error))
+  if (!pair_grow (plan, &item->staging, total, &grown, error))
     return FALSE;
   for (gint i = 0; plane_size (format, i, &row_bytes, &rows); i++) {
     gsize stride = ci_cuda_align (row_bytes);
 
     for (gint y = 0; y < rows; y++)
-      memcpy (slot->staging.host + at + y * stride, image->planes[i]
+      memcpy (item->staging.host + at + y * stride, image->planes[i]
           + (gsize) y * image->strides[i], row_bytes);
-    out->planes[i] = slot->staging.device + at;
+    out->planes[i] = item->staging.device + at;
     out->strides[i] = stride;
     at += stride * rows;
   }
-  return ci_cuda_ok (cudaMemcpyAsync (slot->staging.device,
-          slot->staging.host, total, cudaMemcpyHostToDevice,
+  return ci_cuda_ok (cudaMemcpyAsync (item->staging.device,
+          item->staging.host, total, cudaMemcpyHostToDevice,
           ci_cuda_plan (plan)->frames->upload), "uploading a frame", error);
 }
 
-/* Brings what the graph of @slot reads to the device. */
+/* Makes room for settings of @bytes; what was captured has other addresses. */
 static gboolean
-upload (CiPlan * plan, Slot * slot, CiPreprocess * pre, const CiImage * image,
+grow_settings (CiPlan * plan, Slot * slot, Item * item, gsize bytes,
     GError ** error)
 {
-  CiCudaPlan *cuda = ci_cuda_plan (plan);
   gboolean moved = FALSE;
-  CiImage there = *image;
-  gsize bytes;
 
-  if (!pre->options.on_device) {
-    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
-        "pre-processing was made for the CPU, not for a device");
+  if (!pair_grow (plan, &item->settings, bytes, &moved, error))
     return FALSE;
+  if (moved) {
+    item->tables = 0;
+    if (slot->graph)
+      cudaGraphExecDestroy (slot->graph);
+    slot->graph = NULL;
   }
-  if (!pair_grow (plan, &slot->settings, settings_offset ()
-          + ci_cuda_preprocess_settings_bytes (pre), TRUE, &moved, error))
-    return FALSE;
-  if (moved)
-    slot->tables = 0;
-  if (moved || !slot->graph) {
-    gboolean ok;
-
-    g_mutex_lock (&cuda->device->lock);
-    ok = capture (plan, slot, error);
-    g_mutex_unlock (&cuda->device->lock);
-    if (!ok)
-      return FALSE;
-  }
-  if (!image->on_device
-      && !upload_planes (plan, slot, &pre->format, image, &there, error))
-    return FALSE;
-  fill_settings (plan, slot, (CiFrameSettings *) slot->settings.host);
-  bytes = settings_offset () + ci_cuda_preprocess_fill (pre, &there,
-      &slot->tables, slot->settings.host + settings_offset ());
-  return ci_cuda_ok (cudaMemcpyAsync (slot->settings.device,
-          slot->settings.host, bytes, cudaMemcpyHostToDevice,
-          cuda->frames->upload), "uploading settings", error)
-      && ci_cuda_ok (cudaEventRecord (slot->uploaded, cuda->frames->upload),
-      "cudaEventRecord", error)
-      && ci_cuda_ok (cudaStreamWaitEvent (cuda->stream, slot->uploaded, 0),
-      "cudaStreamWaitEvent", error);
+  return TRUE;
 }
 
 /* The planes of @image are there when its stream has come so far. */
@@ -428,33 +498,128 @@ wait_for_producer (CiPlan * plan, Slot * slot, const CiImage * image,
           slot->done, 0), "waiting for a frame", error);
 }
 
+/* Brings what the graph of @slot reads of a frame to the device. */
+static gboolean
+upload (CiPlan * plan, Slot * slot, gint index, CiPreprocess * pre,
+    const CiImage * image, GError ** error)
+{
+  struct _CiCudaFrames *frames = ci_cuda_plan (plan)->frames;
+  Item *item = &slot->items[index];
+  CiFrameSettings *settings;
+  CiImage there = *image;
+  gsize bytes;
+
+  if (!pre->options.on_device) {
+    g_set_error_literal (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "pre-processing was made for the CPU, not for a device");
+    return FALSE;
+  }
+  if (!grow_settings (plan, slot, item, settings_offset ()
+          + ci_cuda_preprocess_settings_bytes (pre), error)
+      || !wait_for_producer (plan, slot, image, error)
+      || (!image->on_device && !upload_planes (plan, item, &pre->format,
+              image, &there, error)))
+    return FALSE;
+  settings = (CiFrameSettings *) item->settings.host;
+  fill_settings (plan, settings);
+  settings->results = slot->results + index * frames->results_bytes;
+  bytes = settings_offset () + ci_cuda_preprocess_fill (pre, &there,
+      &item->tables, item->settings.host + settings_offset ());
+  return ci_cuda_ok (cudaMemcpyAsync (item->settings.device,
+          item->settings.host, bytes, cudaMemcpyHostToDevice,
+          frames->upload), "uploading settings", error);
+}
+
+/* Items that no frame came for look at that of the first one, and find
+ * nothing. */
+static gboolean
+fill_up (CiPlan * plan, Slot * slot, GError ** error)
+{
+  struct _CiCudaFrames *frames = ci_cuda_plan (plan)->frames;
+  const Item *from = &slot->items[0];
+
+  for (gint i = slot->n_items; i < plan->batch; i++) {
+    Item *item = &slot->items[i];
+    CiFrameSettings *settings;
+
+    if (!grow_settings (plan, slot, item, from->settings.bytes, error))
+      return FALSE;
+    memcpy (item->settings.host, from->settings.host, from->settings.bytes);
+    item->tables = 0;
+    settings = (CiFrameSettings *) item->settings.host;
+    settings->post_nms_top_k = 0;
+    settings->results = slot->results + i * frames->results_bytes;
+    if (!ci_cuda_ok (cudaMemcpyAsync (item->settings.device,
+                item->settings.host, from->settings.bytes,
+                cudaMemcpyHostToDevice, frames->upload),
+            "uploading settings", error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean
+launch (CiPlan * plan, Slot * slot, GError ** error)
+{
+  CiCudaPlan *cuda = ci_cuda_plan (plan);
+  gboolean ok = fill_up (plan, slot, error);
+
+  if (ok && !slot->graph) {
+    g_mutex_lock (&cuda->device->lock);
+    ok = capture (plan, slot, error);
+    g_mutex_unlock (&cuda->device->lock);
+  }
+  slot->launched = TRUE;
+  return ok && ci_cuda_ok (cudaEventRecord (slot->uploaded,
+          cuda->frames->upload), "cudaEventRecord", error)
+      && ci_cuda_ok (cudaStreamWaitEvent (cuda->stream, slot->uploaded, 0),
+      "cudaStreamWaitEvent", error)
+      && ci_cuda_ok (cudaGraphLaunch (slot->graph, cuda->stream),
+      "cudaGraphLaunch", error)
+      && ci_cuda_ok (cudaEventRecord (slot->done, cuda->stream),
+      "cudaEventRecord", error);
+}
+
 /* From the planar input, without a graph. */
 static gboolean
 run_input (CiPlan * plan, Slot * slot, GError ** error)
 {
   CiCudaPlan *cuda = ci_cuda_plan (plan);
-  CiFrameSettings *settings = (CiFrameSettings *) slot->settings.host;
-  gsize n = 0;
+  CiFrameSettings settings;
   gboolean ok;
 
-  for (gint i = 0; i < plan->n_steps; i++)
-    if (plan->steps[i].node->op == CI_OP_INPUT) {
-      const CiMap *map = ci_plan_map (plan, plan->steps[i].value);
-
-      n = (gsize) map->c * map->h * map->w;
-    }
-  fill_settings (plan, slot, settings);
+  slot->launched = TRUE;
+  fill_settings (plan, &settings);
+  for (gint i = 0; i < plan->batch; i++)
+    if (!upload_settings (plan, slot, i, &settings, error))
+      return FALSE;
   if (!ci_cuda_ok (cudaMemcpyAsync (cuda->input, plan->input,
-              n * sizeof (gfloat), cudaMemcpyHostToDevice, cuda->stream),
-          "uploading the input", error)
-      || !ci_cuda_ok (cudaMemcpyAsync (slot->settings.device, settings,
-              sizeof (*settings), cudaMemcpyHostToDevice, cuda->stream),
-          "uploading settings", error))
+              input_bytes (plan), cudaMemcpyHostToDevice, cuda->stream),
+          "uploading the input", error))
     return FALSE;
   g_mutex_lock (&cuda->device->lock);
   ok = enqueue (plan, slot, FALSE, error);
   g_mutex_unlock (&cuda->device->lock);
-  return ok;
+  return ok && ci_cuda_ok (cudaEventRecord (slot->done, cuda->stream),
+      "cudaEventRecord", error);
+}
+
+/* Nothing works any more on what @slot has. */
+static void
+wait_for_all (CiPlan * plan, Slot * slot)
+{
+  CiCudaPlan *cuda = ci_cuda_plan (plan);
+
+  cudaStreamSynchronize (cuda->frames->upload);
+  cudaStreamSynchronize (cuda->stream);
+  for (gint i = 0; i < plan->batch; i++)
+    slot->items[i].tables = 0;
+}
+
+static Slot *
+nth_slot (struct _CiCudaFrames *frames, gint n)
+{
+  return &frames->slots[(frames->first + n) % frames->n_slots];
 }
 
 gboolean
@@ -463,29 +628,29 @@ ci_cuda_submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
 {
   CiCudaPlan *cuda = ci_cuda_plan (plan);
   struct _CiCudaFrames *frames = cuda->frames;
-  Slot *slot = &frames->slots[(frames->first + frames->n_used)
-      % frames->n_slots];
-  gboolean ok;
+  Slot *slot = frames->n_used ? nth_slot (frames, frames->n_used - 1) : NULL;
+  gboolean fresh = !slot || slot->launched, ok;
 
+  if (fresh) {
+    slot = nth_slot (frames, frames->n_used);
+    slot->n_items = slot->n_collected = 0;
+    slot->launched = FALSE;
+  }
   if (!ci_cuda_enter (cuda->device, error))
     return FALSE;
-  if (pre)
-    ok = upload (plan, slot, pre, image, error)
-        && wait_for_producer (plan, slot, image, error)
-        && ci_cuda_ok (cudaGraphLaunch (slot->graph, cuda->stream),
-        "cudaGraphLaunch", error);
-  else
-    ok = run_input (plan, slot, error);
-  ok = ok && ci_cuda_ok (cudaEventRecord (slot->done, cuda->stream),
-      "cudaEventRecord", error);
-  /* what was enqueued may still read the slot */
-  if (!ok) {
-    cudaStreamSynchronize (frames->upload);
-    cudaStreamSynchronize (cuda->stream);
-    slot->tables = 0;
+  ok = pre ? upload (plan, slot, slot->n_items, pre, image, error)
+      : run_input (plan, slot, error);
+  if (ok) {
+    frames->n_used += fresh;
+    slot->n_items++;
+    if (pre && slot->n_items == plan->batch
+        && !(ok = launch (plan, slot, error)))
+      /* those before it are told when they are collected */
+      frames->n_used -= --slot->n_items == 0;
   }
+  if (!ok)
+    wait_for_all (plan, slot);
   ci_cuda_leave (cuda->device);
-  frames->n_used += ok;
   return ok;
 }
 
@@ -510,17 +675,24 @@ ci_cuda_collect (CiPlan * plan, GError ** error)
 {
   CiCudaPlan *cuda = ci_cuda_plan (plan);
   struct _CiCudaFrames *frames = cuda->frames;
-  Slot *slot = &frames->slots[frames->first];
+  Slot *slot = nth_slot (frames, 0);
+  gint index = slot->n_collected++;
   gboolean ok;
 
-  frames->first = (frames->first + 1) % frames->n_slots;
-  frames->n_used--;
+  if (slot->n_collected == slot->n_items) {
+    frames->first = (frames->first + 1) % frames->n_slots;
+    frames->n_used--;
+  }
   if (!ci_cuda_enter (cuda->device, error))
     return FALSE;
-  ok = ci_cuda_ok (cudaEventSynchronize (slot->done), "a frame", error)
-      && ci_cuda_read_results (plan, slot->results, error);
+  ok = (slot->launched || launch (plan, slot, error))
+      && ci_cuda_ok (cudaEventSynchronize (slot->done), "a frame", error)
+      && ci_cuda_read_results (plan, slot->results
+      + index * frames->results_bytes, error);
   if (ok)
     measure (plan, slot);
+  else
+    wait_for_all (plan, slot);
   ci_cuda_leave (cuda->device);
   return ok;
 }

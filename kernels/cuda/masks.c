@@ -14,13 +14,14 @@
 static gboolean
 run_mask_head (CiPlan * plan, CiStep * step, GError ** error)
 {
-  const CiMaskHeadArgs *args = step->state;
-  CiKernel kernel = args->features.c > 16 || args->channels > 8
-      ? CI_KERNEL_mask_head_32 : args->features.c > 8 ? CI_KERNEL_mask_head_16
+  CiMaskHeadArgs args = *(const CiMaskHeadArgs *) step->state;
+  CiKernel kernel = args.features.c > 16 || args.channels > 8
+      ? CI_KERNEL_mask_head_32 : args.features.c > 8 ? CI_KERNEL_mask_head_16
       : CI_KERNEL_mask_head_8;
 
-  return ci_cuda_blocks (plan, kernel, args, args->detections.capacity,
-      args->n_blocks, 1, error);
+  args.features = ci_cuda_image_view (plan, args.features);
+  return ci_cuda_blocks (plan, kernel, &args, args.detections.capacity,
+      args.n_blocks, 1, error);
 }
 
 static gboolean
@@ -69,10 +70,11 @@ prepare_mask_head (CiPlan * plan, CiStep * step, GError ** error)
 static gboolean
 run_blend_masks (CiPlan * plan, CiStep * step, GError ** error)
 {
-  const CiBlendMasksArgs *args = step->state;
+  CiBlendMasksArgs args = *(const CiBlendMasksArgs *) step->state;
 
-  return ci_cuda_elements (plan, CI_KERNEL_blend_masks, args,
-      (gint64) args->detections.capacity * args->size * args->size, error);
+  args.bases = ci_cuda_image_view (plan, args.bases);
+  return ci_cuda_elements (plan, CI_KERNEL_blend_masks, &args,
+      (gint64) args.detections.capacity * args.size * args.size, error);
 }
 
 gboolean

@@ -289,7 +289,7 @@ GST_START_TEST (test_submit_and_collect)
   CiImageFormat format = { CI_PIXEL_RGB, 101, 75 };
   const CiRegion region = { 10, 10, 60, 50 };
   const CiInstance *found;
-  CiInstance first;
+  CiInstance earlier;
   CiDetectParams params;
   CiSession *session;
   gint n, n_whole;
@@ -307,7 +307,7 @@ GST_START_TEST (test_submit_and_collect)
   fail_unless (ci_session_run (session, &image, &params, &found, &n_whole,
           NULL));
   fail_unless (n_whole > 0);
-  first = found[0];
+  earlier = found[0];
 
   fail_unless_equals_int (ci_session_get_in_flight (session), 0);
   fail_unless (ci_session_submit (session, &image, NULL, &params, NULL));
@@ -319,8 +319,8 @@ GST_START_TEST (test_submit_and_collect)
   fail_unless_equals_int (ci_session_get_in_flight (session), 1);
   fail_unless (ci_session_collect (session, &found, &n, NULL));
   fail_unless_equals_int (n, n_whole);
-  fail_unless (found[0].x0 == first.x0 && found[0].y1 == first.y1
-      && found[0].score == first.score);
+  fail_unless (found[0].x0 == earlier.x0 && found[0].y1 == earlier.y1
+      && found[0].score == earlier.score);
   fail_unless_equals_int (ci_session_get_in_flight (session), 0);
   fail_unless (ci_session_configure (session, &format, NULL));
 
