@@ -123,7 +123,9 @@ typedef struct
                                    session takes a reference; NULL = the CPU */
   CiPrecision precision;        /* of a device; the CPU computes FP32 */
   gint max_in_flight;           /* of a device: frames submitted and not yet
-                                   collected, 0 = 1; the CPU has 1 */
+                                   collected, 0 = one batch; the CPU has 1 */
+  gint batch;                   /* of a device: frames that are computed
+                                   together, up to 32; 0 = 1 */
 } CiSessionOptions;
 
 /** CPU, all cores, the model's sizes, exact resize, masks in boxes. */

@@ -14,7 +14,8 @@
 
 #define MAX_SIZE 16384
 #define MAX_DETECTIONS 10000
-#define MAX_IN_FLIGHT 16
+#define MAX_IN_FLIGHT 64
+#define MAX_BATCH 32
 
 typedef struct
 {
@@ -122,23 +123,24 @@ check_options (const CiSessionOptions * o, GError ** error)
 {
   if (o->threads < 0 || o->min_size < 0 || o->max_size < 0
       || o->input_width < 0 || o->input_height < 0 || o->max_detections < 0
-      || o->max_in_flight < 0) {
+      || o->max_in_flight < 0 || o->batch < 0) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "negative option: threads %d, min-size %d, max-size %d, input %dx%d, "
-        "max-detections %d, max-in-flight %d", o->threads, o->min_size,
-        o->max_size, o->input_width, o->input_height, o->max_detections,
-        o->max_in_flight);
+        "max-detections %d, max-in-flight %d, batch %d", o->threads,
+        o->min_size, o->max_size, o->input_width, o->input_height,
+        o->max_detections, o->max_in_flight, o->batch);
     return FALSE;
   }
   if (MAX (o->min_size, o->max_size) > MAX_SIZE
       || MAX (o->input_width, o->input_height) > MAX_SIZE
       || o->max_detections > MAX_DETECTIONS
-      || o->max_in_flight > MAX_IN_FLIGHT) {
+      || o->max_in_flight > MAX_IN_FLIGHT || o->batch > MAX_BATCH) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "min-size %d, max-size %d and input %dx%d can be at most %d, "
-        "max-detections %d at most %d, max-in-flight %d at most %d",
-        o->min_size, o->max_size, o->input_width, o->input_height, MAX_SIZE,
-        o->max_detections, MAX_DETECTIONS, o->max_in_flight, MAX_IN_FLIGHT);
+        "max-detections %d at most %d, max-in-flight %d at most %d, batch %d "
+        "at most %d", o->min_size, o->max_size, o->input_width,
+        o->input_height, MAX_SIZE, o->max_detections, MAX_DETECTIONS,
+        o->max_in_flight, MAX_IN_FLIGHT, o->batch, MAX_BATCH);
     return FALSE;
   }
   if (o->backend == CI_BACKEND_CUDA && !o->device) {
@@ -171,7 +173,7 @@ ci_session_new (CiModel * model, const CiSessionOptions * options,
     ci_device_ref (options->device);
     session->options.backend = CI_BACKEND_CUDA;
   } else {
-    session->options.max_in_flight = 1;
+    session->options.max_in_flight = session->options.batch = 1;
   }
   session->capacity = options->max_detections ? options->max_detections
       : session->config->inference.post_nms_top_k;
@@ -259,7 +261,7 @@ get_plan (CiSession * session, gint width, gint height, GError ** error)
     .backend = o->backend,.pool = session->pool,
     .height = height,.width = width,.keep_named = o->keep_tensors,
     .device = o->device,.precision = o->precision,
-    .max_in_flight = o->max_in_flight
+    .max_in_flight = o->max_in_flight,.batch = o->batch
   };
   SizedPlan *sized;
   CiPlan *plan;

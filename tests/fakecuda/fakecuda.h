@@ -47,6 +47,8 @@ gboolean fake_has_context (void);
 void fakecuda_fail (const char *name, int at, gboolean sticky);
 int fakecuda_calls (void);
 gint64 fakecuda_device_bytes (void);
+/* Kernels, cuDNN's included, in the graph that was made last. */
+int fakecuda_graph_kernels (void);
 /* A stream of somebody else's; when it goes, its work has been done. */
 cudaStream_t fakecuda_stream_new (void);
 void fakecuda_stream_free (cudaStream_t stream);

@@ -43,7 +43,8 @@ typedef struct
   gint n_instances;             /* of the last frame */
 
   guint n_rounds;
-  gdouble *ms[N_STAGES];        /* per round */
+  gdouble *ms[N_STAGES];        /* per round, of a frame */
+  gdouble *submit_ms;           /* what a frame takes the caller to submit */
   gint n_busy;                  /* threads of another process beside us */
   gdouble load_average;         /* of one minute, before we started */
   gdouble sgemm_gflops;
@@ -131,21 +132,30 @@ stop_busy (pid_t pid)
 
 /* ---- measuring --------------------------------------------------------- */
 
+/* A batch, which is one frame on the CPU; the last one is drawn. */
 static gboolean
-run_frame (Bench * bench, gdouble ms[N_STAGES], GError ** error)
+run_batch (Bench * bench, gdouble ms[N_STAGES], gdouble * submit_ms,
+    GError ** error)
 {
+  gint n = bench->options->device ? MAX (bench->options->batch, 1) : 1;
   const CiInstance *instances;
   CiSessionTimes times;
-  gint64 start;
+  gint64 start = g_get_monotonic_time ();
 
-  if (!ci_session_run (bench->session, &bench->image, &bench->params,
-          &instances, &bench->n_instances, error))
-    return FALSE;
+  for (gint i = 0; i < n; i++)
+    if (!ci_session_submit (bench->session, &bench->image, NULL,
+            &bench->params, error))
+      return FALSE;
+  *submit_ms = (g_get_monotonic_time () - start) / 1e3 / n;
+  for (gint i = 0; i < n; i++)
+    if (!ci_session_collect (bench->session, &instances,
+            &bench->n_instances, error))
+      return FALSE;
   ci_session_get_times (bench->session, &times);
-  ms[PREPROCESS] = times.preprocess_ns / 1e6;
-  ms[NETWORK] = times.network_ns / 1e6;
-  ms[DECODE] = times.decode_ns / 1e6;
-  ms[MASKS] = times.masks_ns / 1e6;
+  ms[PREPROCESS] = times.preprocess_ns / 1e6 / n;
+  ms[NETWORK] = times.network_ns / 1e6 / n;
+  ms[DECODE] = times.decode_ns / 1e6 / n;
+  ms[MASKS] = times.masks_ns / 1e6 / n;
 
   start = g_get_monotonic_time ();
   ci_draw_frame (bench->draw, &bench->frame, bench->model, instances,
@@ -159,7 +169,7 @@ run_frame (Bench * bench, gdouble ms[N_STAGES], GError ** error)
 static gboolean
 find_threshold (Bench * bench, gint n, GError ** error)
 {
-  gdouble ms[N_STAGES];
+  gdouble ms[N_STAGES], submit_ms;
   gint i;
 
   bench->params.post_nms_top_k = MIN (bench->params.post_nms_top_k,
@@ -167,7 +177,7 @@ find_threshold (Bench * bench, gint n, GError ** error)
   if (n == 0)
     bench->params.inference_threshold = 2;      /* nothing reaches it */
   for (i = 0; i < 24; i++) {
-    if (!run_frame (bench, ms, error))
+    if (!run_batch (bench, ms, &submit_ms, error))
       return FALSE;
     if (bench->n_instances >= n)
       break;
@@ -194,7 +204,7 @@ measure (Bench * bench, GError ** error)
       gflops = ci_cpu_sgemm_gflops (pool, SGEMM_SIZE, i ? 1 : 2);
       bench->sgemm_gflops = MAX (bench->sgemm_gflops, gflops);
     }
-    ok = run_frame (bench, ms, error);
+    ok = run_batch (bench, ms, &bench->submit_ms[i], error);
     for (s = 0; s < N_STAGES && ok; s++)
       bench->ms[s][i] = ms[s];
   }
@@ -287,6 +297,8 @@ print_results (Bench * bench, gboolean as_json)
     best[s] = bench->ms[s][0];
     sum += median[s];
   }
+  qsort (bench->submit_ms, bench->n_rounds, sizeof (gdouble),
+      compare_doubles);
   effective = gflop / best[NETWORK] * 1e3;
   ci_session_get_input_size (bench->session, &rw, &rh, &pw, &ph);
   if (threads == 0)
@@ -304,8 +316,13 @@ print_results (Bench * bench, gboolean as_json)
     json_builder_add_int_value (builder, threads);
     add_string (builder, "execution_provider", device ? "cuda" : "cpu");
     add_string (builder, "precision", precision);
-    if (device)
+    if (device) {
       add_string (builder, "device", device);
+      json_builder_set_member_name (builder, "batch");
+      json_builder_add_int_value (builder, MAX (options->batch, 1));
+      add_number (builder, "submit_ms_median",
+          bench->submit_ms[bench->n_rounds / 2]);
+    }
     json_builder_set_member_name (builder, "busy");
     json_builder_add_int_value (builder, bench->n_busy);
     json_builder_set_member_name (builder, "iterations");
@@ -343,7 +360,9 @@ print_results (Bench * bench, gboolean as_json)
       ci_model_get_name (bench->model), pw, ph, width, height, threads,
       threads == 1 ? "" : "s");
   if (device)
-    g_print ("%s, %s\n", device, precision);
+    g_print ("%s, %s, batches of %d, %.3f ms to submit a frame\n", device,
+        precision, MAX (options->batch, 1),
+        bench->submit_ms[bench->n_rounds / 2]);
   g_print ("%s, %u cores, load average %.2f at the start", cpu,
       g_get_num_processors (), bench->load_average);
   if (bench->n_busy > 0)
@@ -410,6 +429,7 @@ bench_model (const gchar * spec, CiSessionOptions * options,
   bench.draw = gst_mask_draw_new ();
   for (s = 0; s < N_STAGES; s++)
     bench.ms[s] = g_new0 (gdouble, n_rounds);
+  bench.submit_ms = g_new0 (gdouble, n_rounds);
 
   bench.model = ci_cli_load_model (spec, &error);
   if (bench.model)
@@ -434,6 +454,7 @@ bench_model (const gchar * spec, CiSessionOptions * options,
   gst_mask_draw_free (bench.draw);
   for (s = 0; s < N_STAGES; s++)
     g_free (bench.ms[s]);
+  g_free (bench.submit_ms);
   return status;
 }
 
@@ -453,8 +474,10 @@ ci_cmd_bench (gint argc, gchar ** argv)
     CI_CLI_MODEL_ENTRIES,
     CI_CLI_THREADS_ENTRY,
     CI_CLI_DEVICE_ENTRIES,
+    {"batch", 0, 0, G_OPTION_ARG_INT, &options.batch,
+        "Frames that a GPU computes together, 1 to 32 (default: 1)", "N"},
     {"iterations", 'n', 0, G_OPTION_ARG_INT, &n_rounds,
-        "Frames to measure (default: 20)", "N"},
+        "Frames, or batches of them, to measure (default: 20)", "N"},
     {"instances", 0, 0, G_OPTION_ARG_INT, &n_instances,
         "Objects to find and draw in each (default: 10)", "N"},
     {"busy", 0, 0, G_OPTION_ARG_INT, &n_busy,

@@ -10,6 +10,13 @@
 
 #include <gmodule.h>
 
+/* Sanitizers make it slow: not every call then. */
+#if defined (__SANITIZE_ADDRESS__)
+# define STRIDE 7
+#else
+# define STRIDE 1
+#endif
+
 static void (*inject) (const char *name, int at, gboolean sticky);
 static int (*calls) (void);
 static gint64 (*device_bytes) (void);
@@ -130,7 +137,7 @@ GST_START_TEST (test_every_call)
       error ? error->message : "");
   n_calls = calls ();
   fail_unless (n_calls > 100);
-  for (gint at = 1; at <= n_calls; at++) {
+  for (gint at = 1; at <= n_calls; at += STRIDE) {
     gboolean ok;
     gint n = -1;
 
@@ -148,8 +155,8 @@ GST_START_TEST (test_every_call)
         " bytes are lost", at, device_bytes ());
   }
   /* most calls only ask cuDNN what it could do */
-  fail_unless (n_failed > n_calls / (__i__ ? 2 : 8), "%d of %d", n_failed,
-      n_calls);
+  fail_unless (n_failed > n_calls / STRIDE / (__i__ ? 2 : 8), "%d of %d",
+      n_failed, n_calls / STRIDE);
   fail_unless (live (graph, &weights->base, &n_found, &error));
   weights_free (weights);
   ci_graph_free (graph);

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <gst/check/gstcheck.h>
+#include <gmodule.h>
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -332,7 +333,8 @@ GST_START_TEST (test_submit_and_collect)
 GST_END_TEST;
 
 /* Frames in flight keep the place that they were taken from, whatever is
- * submitted after them. */
+ * submitted after them; in batches, of which the last may not be full, the
+ * same is found. */
 GST_START_TEST (test_regions_in_flight)
 {
   static const CiRegion regions[] = {
@@ -359,6 +361,7 @@ GST_START_TEST (test_regions_in_flight)
   options.for_regions = TRUE;
   options.max_detections = 5;
   options.max_in_flight = 4;
+  options.batch = __i__;
   session = new_session (&options);
   fail_unless (ci_session_configure (session, &format, NULL));
   ci_session_get_detect_params (session, &params);
@@ -384,6 +387,41 @@ GST_START_TEST (test_regions_in_flight)
           && found[k].scale_y == alone[i][k].scale_y);
   }
   ci_session_free (session);
+}
+
+GST_END_TEST;
+
+/* What a frame launches is what a small GPU waits for. */
+GST_START_TEST (test_kernels_of_a_frame)
+{
+  const gchar *path = g_getenv ("GST_CONDINST_CUDA_MODULE");
+  GModule *module = path ? g_module_open (path, G_MODULE_BIND_LAZY) : NULL;
+  g_autoptr (CiModel) model = ci_model_load ("random:condinst-r50", NULL);
+  g_autoptr (CiDevice) device = NULL;
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiImageFormat format = { CI_PIXEL_RGB, 64, 64 };
+  CiImage image = { {pixels}, {192} };
+  const CiInstance *found;
+  int (*count) (void);
+  CiSession *session;
+  gint n;
+
+  if (!module || !g_module_symbol (module, "fakecuda_graph_kernels",
+          (gpointer *) & count)) {
+    g_print ("test_kernels_of_a_frame: skipped, it needs the fake GPU\n");
+    g_clear_pointer (&module, g_module_close);
+    return;
+  }
+  device = ci_device_open (-1, NULL, NULL);
+  options.device = device;
+  options.precision = CI_PRECISION_FP16;
+  options.input_width = options.input_height = 128;
+  session = ci_session_new (model, &options, NULL);
+  fail_unless (ci_session_configure (session, &format, NULL));
+  fail_unless (ci_session_run (session, &image, NULL, &found, &n, NULL));
+  fail_unless (count () > 60 && count () <= 120, "%d kernels", count ());
+  ci_session_free (session);
+  g_module_close (module);
 }
 
 GST_END_TEST;
@@ -502,7 +540,8 @@ session_suite (void)
       G_N_ELEMENTS (region_formats));
   tcase_add_test (tc, test_region_at_the_edge);
   tcase_add_test (tc, test_submit_and_collect);
-  tcase_add_test (tc, test_regions_in_flight);
+  tcase_add_loop_test (tc, test_regions_in_flight, 1, 5);
+  tcase_add_test (tc, test_kernels_of_a_frame);
   return s;
 }
 
