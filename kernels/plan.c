@@ -236,8 +236,8 @@ storage_bytes (CiPlan * plan, CiValue value)
   const CiPlace *place = &plan->place[value];
   const CiMap *map = ci_plan_map (plan, value);
 
-  return (gsize) plan->batch * plan->element_bytes * (place->h ? (gsize) place->h * place->w
-      * map->block : ci_map_floats (map));
+  return (gsize) plan->batch * plan->element_bytes * (place->h ?
+      (gsize) place->h * place->w * map->block : ci_map_floats (map));
 }
 
 static gboolean

@@ -569,8 +569,8 @@ launch (CiPlan * plan, Slot * slot, GError ** error)
     ok = capture (plan, slot, error);
     g_mutex_unlock (&cuda->device->lock);
   }
-  slot->launched = TRUE;
-  return ok && ci_cuda_ok (cudaEventRecord (slot->uploaded,
+  /* if not, whoever collects one of its frames tries again, and is told */
+  slot->launched = ok && ci_cuda_ok (cudaEventRecord (slot->uploaded,
           cuda->frames->upload), "cudaEventRecord", error)
       && ci_cuda_ok (cudaStreamWaitEvent (cuda->stream, slot->uploaded, 0),
       "cudaStreamWaitEvent", error)
@@ -578,6 +578,7 @@ launch (CiPlan * plan, Slot * slot, GError ** error)
       "cudaGraphLaunch", error)
       && ci_cuda_ok (cudaEventRecord (slot->done, cuda->stream),
       "cudaEventRecord", error);
+  return slot->launched;
 }
 
 /* From the planar input, without a graph. */
@@ -645,7 +646,7 @@ ci_cuda_submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
     slot->n_items++;
     if (pre && slot->n_items == plan->batch
         && !(ok = launch (plan, slot, error)))
-      /* those before it are told when they are collected */
+      /* those before it stay */
       frames->n_used -= --slot->n_items == 0;
   }
   if (!ok)
