@@ -36,9 +36,8 @@ typedef struct
 {
   CiPlan *plan;
   const CiNode *node;
-  gint out_pitch, in_pitch;     /* channels, padded, of a group */
-  gboolean half;
-  gfloat *weight, *bias;        /* as the checkpoint has them, folded */
+  gint in_pitch;
+  gfloat *weight, *bias;        /* folded, as soon as somebody needs them */
 } Weights;
 
 static gboolean
@@ -56,20 +55,15 @@ fill_weights (gpointer host, gpointer data, GError ** error)
   const CiNode *node = w->node;
   gint in = ci_graph_node (w->plan->graph, node->srcs[0])->channels
       / node->groups, taps = node->kernel * node->kernel;
+  CiView out = {.data = host,.half = ci_cuda_plan (w->plan)->half };
 
   if (!fold (w, error))
     return FALSE;
   for (gint o = 0; o < node->channels; o++)
     for (gint i = 0; i < in; i++)
-      for (gint t = 0; t < taps; t++) {
-        gsize at = ((gsize) o * taps + t) * w->in_pitch + i;
-        gfloat value = w->weight[((gsize) o * in + i) * taps + t];
-
-        if (w->half)
-          ((CiHalf *) host)[at] = ci_float_to_half (value);
-        else
-          ((float *) host)[at] = value;
-      }
+      for (gint t = 0; t < taps; t++)
+        ci_store (&out, ((gint64) o * taps + t) * w->in_pitch + i,
+            w->weight[((gsize) o * in + i) * taps + t]);
   return TRUE;
 }
 
@@ -84,24 +78,21 @@ fill_bias (gpointer host, gpointer data, GError ** error)
   return TRUE;
 }
 
-static gboolean
-load_weights (CiPlan * plan, const CiNode * node, CiConvSpec * spec,
-    GError ** error)
+gboolean
+ci_cuda_load_weights (CiPlan * plan, const CiNode * node, gint in_pitch,
+    CiConvSpec * spec, GError ** error)
 {
-  gboolean half = ci_cuda_plan (plan)->half;
-  gint in = ci_graph_node (plan->graph, node->srcs[0])->channels;
-  Weights w = { plan, node, spec->dst.cp,
-    node->groups == 1 ? spec->src.cp : in / node->groups, half, NULL, NULL
-  };
-  g_autofree gchar *key = ci_cuda_weights_key (node, "krsc");
+  Weights w = { plan, node, in_pitch, NULL, NULL };
+  g_autofree gchar *layout = g_strdup_printf ("krsc%d", in_pitch);
+  g_autofree gchar *key = ci_cuda_weights_key (node, layout);
   g_autofree gchar *bias_key = ci_cuda_weights_key (node, "bias");
 
-  spec->weight = ci_cuda_constant (plan, key, (gsize) w.out_pitch
-      * node->kernel * node->kernel * w.in_pitch * (half ? 2 : 4),
+  spec->weight = ci_cuda_constant (plan, key, (gsize) spec->dst.cp
+      * node->kernel * node->kernel * in_pitch * plan->element_bytes,
       fill_weights, &w, error);
   if (spec->weight)
     spec->bias = ci_cuda_constant (plan, bias_key,
-        w.out_pitch * sizeof (float), fill_bias, &w, error);
+        spec->dst.cp * sizeof (float), fill_bias, &w, error);
   g_free (w.weight);
   g_free (w.bias);
   return spec->bias != NULL;
@@ -313,6 +304,7 @@ ci_cuda_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
   spec.groups = node.groups;
   spec.activation = scales ? CI_ACTIVATION_NONE : node.activation;
   spec.residual = c->residual;
-  return load_weights (plan, &node, &spec, error)
+  return ci_cuda_load_weights (plan, &node, node.groups == 1 ? spec.src.cp
+      : spec.src.c / node.groups, &spec, error)
       && (c->conv = ci_conv_new (plan, &spec, node.name, error));
 }

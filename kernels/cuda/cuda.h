@@ -223,6 +223,11 @@ typedef struct
   const float *bias;            /* dst.cp */
 } CiConvSpec;
 
+/* Sets weight and bias of @spec, whose dst is set, to those of @node, with
+ * @in_pitch channels of a group, padded (conv_step.c). */
+gboolean ci_cuda_load_weights (CiPlan *plan, const CiNode *node,
+    gint in_pitch, CiConvSpec *spec, GError **error);
+
 typedef struct _CiConv CiConv;
 /* Chooses the fastest way, by files of earlier choices or by measuring. */
 CiConv *ci_conv_new (CiPlan *plan, const CiConvSpec *spec, const gchar *name,

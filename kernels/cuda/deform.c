@@ -65,75 +65,6 @@ ci_cuda_deform_conv_scratch (CiPlan * plan, CiValue value)
   return columns_view (plan, value).image * plan->element_bytes;
 }
 
-/* ---- weights ----------------------------------------------------------- */
-
-typedef struct
-{
-  CiPlan *plan;
-  const CiNode *node;
-  gboolean half;
-  gfloat *weight, *bias;        /* folded, as soon as somebody needs them */
-} Weights;
-
-static gboolean
-fold (Weights * w, GError ** error)
-{
-  return w->weight || ci_plan_fold_conv (w->plan, w->node, &w->weight,
-      &w->bias, error);
-}
-
-/* O x I x taps -> O x taps x I, as samples lie. */
-static gboolean
-fill_weights (gpointer host, gpointer data, GError ** error)
-{
-  Weights *w = data;
-  const CiNode *node = w->node;
-  gint in = ci_graph_node (w->plan->graph, node->srcs[0])->channels
-      / node->groups;
-  gint taps = node->kernel * node->kernel;
-  gint pitch = group_pitch (w->plan, node);
-  CiView out = { host, .half = w->half };
-
-  if (!fold (w, error))
-    return FALSE;
-  for (gint o = 0; o < node->channels; o++)
-    for (gint i = 0; i < in; i++)
-      for (gint t = 0; t < taps; t++)
-        ci_store (&out, ((gint64) o * taps + t) * pitch + i,
-            w->weight[((gsize) o * in + i) * taps + t]);
-  return TRUE;
-}
-
-static gboolean
-fill_bias (gpointer host, gpointer data, GError ** error)
-{
-  Weights *w = data;
-
-  if (!fold (w, error))
-    return FALSE;
-  memcpy (host, w->bias, w->node->channels * sizeof (float));
-  return TRUE;
-}
-
-static gboolean
-load_weights (CiPlan * plan, const CiNode * node, CiConvSpec * spec,
-    GError ** error)
-{
-  Weights w = { plan, node, spec->dst.half, NULL, NULL };
-  g_autofree gchar *key = ci_cuda_weights_key (node, "samples");
-  g_autofree gchar *bias_key = ci_cuda_weights_key (node, "bias");
-
-  spec->weight = ci_cuda_constant (plan, key, (gsize) spec->dst.cp
-      * node->kernel * node->kernel * group_pitch (plan, node)
-      * plan->element_bytes, fill_weights, &w, error);
-  if (spec->weight)
-    spec->bias = ci_cuda_constant (plan, bias_key,
-        spec->dst.cp * sizeof (float), fill_bias, &w, error);
-  g_free (w.weight);
-  g_free (w.bias);
-  return spec->bias != NULL;
-}
-
 /* ---- the step ---------------------------------------------------------- */
 
 static gboolean
@@ -171,7 +102,8 @@ ci_cuda_prepare_deform_conv (CiPlan * plan, CiStep * step, GError ** error)
   spec.kernel = spec.stride = 1;
   spec.groups = node->groups;
   spec.activation = node->activation;
-  if (!load_weights (plan, node, &spec, error))
+  if (!ci_cuda_load_weights (plan, node, group_pitch (plan, node), &spec,
+          error))
     return FALSE;
   for (gint i = 0; i < n_parts; i++) {
     Part *part = &d->parts[i];
