@@ -830,10 +830,31 @@ dump_masks (CiSession * session, Dump * dump, GError ** error)
   return TRUE;
 }
 
+/* The 8-bit image that became @input. */
+static void
+dump_levels (Dump * dump, const CiPreprocessOptions * pre,
+    const CiTensor * input)
+{
+  gint w = pre->resized_width, h = pre->resized_height;
+  CiTensor t = { CI_DTYPE_U8, 3, {h, w, 3} };
+  guint8 *levels = g_malloc ((gsize) 3 * w * h);
+
+  for (gint c = 0; c < 3; c++)
+    for (gint y = 0; y < h; y++)
+      for (gint x = 0; x < w; x++) {
+        gfloat v = ((const gfloat *) input->data)[((gsize) c
+                * input->dims[2] + y) * input->dims[3] + x];
+
+        levels[((gsize) y * w + x) * 3 + c] =
+            CLAMP (v * pre->std[c] + pre->mean[c] + 0.5f, 0, 255);
+      }
+  t.data = levels;
+  dump_take (dump, "input.resized_u8", &t);
+}
+
 gboolean
 ci_session_dump (CiSession * session, const gchar * path, GError ** error)
 {
-  const CiPreprocessOptions *pre;
   CiPlan *plan;
   Dump dump;
   CiTensor t;
@@ -845,20 +866,16 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
         "a dump needs a session with keep_tensors and full_map that has run");
     return FALSE;
   }
-  pre = &session->view.scaling->pre_options;
   plan = session->current->sized->plan;
   dump.names = g_ptr_array_new_with_free_func (g_free);
   dump.tensors = g_array_new (FALSE, FALSE, sizeof (CiTensor));
   for (const gchar * const *name = ci_plan_get_names (plan); *name; name++)
     if (ci_plan_read (plan, *name, &t))
       dump_take (&dump, *name, &t);
-  if (session->options.resize == CI_RESIZE_EXACT && !session->options.device) {
-    t = (CiTensor) {
-      CI_DTYPE_U8, 3, {pre->resized_height, pre->resized_width, 3}};
-    t.data = g_memdup2 (ci_preprocess_get_resized (session->view.scaling->pre),
-        ci_tensor_n_elements (&t));
-    if (t.data)
-      dump_take (&dump, "input.resized_u8", &t);
+  if (session->options.resize == CI_RESIZE_EXACT
+      && ci_plan_read (plan, "input", &t)) {
+    dump_levels (&dump, &session->view.scaling->pre_options, &t);
+    g_free ((gpointer) t.data);
   }
   dump_detections (session, &dump);
   ok = (session->config->architecture == CI_ARCHITECTURE_FCOS

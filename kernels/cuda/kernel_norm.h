@@ -310,6 +310,9 @@ ci_group_norm_write (const CiGroupNormArgs * a, const CiSumSpot * s, int n,
   float mean[CI_OCTET], scale[CI_OCTET], shift[CI_OCTET];
   int lanes = a->slices.lanes;
 
+  /* threads beyond the channels have no factors either */
+  if (s->pixel >= s->end)
+    return;
   ci_load_floats (a->gamma + s->octet * CI_OCTET, scale);
   ci_load_floats (a->beta + s->octet * CI_OCTET, shift);
   for (int k = 0; k < CI_OCTET; k++) {

@@ -35,13 +35,12 @@ gboolean golden_near_box (const gfloat * a, const gfloat * b);
 void golden_compare (const CiSafetensors * ours, const CiSafetensors * golden,
     JsonObject * image, JsonObject * noise);
 /**
- * The same of a run in half precision: dense maps to 5 % of their spread, 1 %
- * in the mean; of the golden detections that are not close to the threshold,
- * each at its place with its score to 0.02. What is borderline with such
- * weights may come or go.
+ * The same of a run in half precision: dense maps, and scores of the golden
+ * detections that are not close to the threshold, to what the coarser rounding
+ * makes of @noise. What is borderline with such weights may come or go.
  */
 void golden_compare_half (const CiSafetensors * ours,
-    const CiSafetensors * golden, JsonObject * image);
+    const CiSafetensors * golden, JsonObject * image, JsonObject * noise);
 
 G_END_DECLS
 
