@@ -85,7 +85,8 @@
 GST_DEBUG_CATEGORY (cond_inst_seg_debug);
 #define GST_CAT_DEFAULT cond_inst_seg_debug
 
-#define FORMATS "{ NV12, I420, RGB, BGR, RGBA, BGRA, RGBx, BGRx, GRAY8 }"
+#define FORMATS "{ NV12, I420, P010_10LE, RGB, BGR, RGBA, BGRA, RGBx, " \
+    "BGRx, GRAY8 }"
 #define SIZES \
     "width = (int) [ 1, 32767 ], height = (int) [ 1, 32767 ], " \
     "framerate = " GST_VIDEO_FPS_RANGE

@@ -47,8 +47,8 @@ lay_out (const CiPlan * plan, CiCollectArgs * out, gint * capacity,
     *mask_bytes = *capacity
         * (gsize) ci_grid_bytes (1, plan->buffers[plan->masks].grid_size);
   for (gint i = 0; i < CI_N_RESULTS; i++) {
-    gsize n = i == CI_RESULT_COUNT ? 1 : i < CI_RESULT_MASKS ? (gsize) *capacity
-        : *mask_bytes;
+    gsize n = i == CI_RESULT_COUNT ? 1 : i < CI_RESULT_MASKS
+        ? (gsize) *capacity : *mask_bytes;
 
     out->at[i] = bytes;
     out->unit[i] = units[i];

@@ -17,7 +17,7 @@ packages_video='gstreamer1.0-plugins-base gstreamer1.0-plugins-good
 packages_camera="$packages_video gstreamer1.0-x gstreamer1.0-gl"
 # to check:
 packages_check='git g++ clang libclang-rt-dev gcc-aarch64-linux-gnu
-  libc6-dev-arm64-cross python3-gi
+  libc6-dev-arm64-cross libgstreamer-plugins-bad1.0-dev libgl-dev python3-gi
   gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-base
   gstreamer1.0-plugins-good fonts-dejavu-core'
 

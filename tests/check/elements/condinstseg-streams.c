@@ -377,7 +377,7 @@ GST_START_TEST (test_caps)
 {
   static const gchar *const bad[] = {
     "video/x-raw,format=YUY2,width=64,height=64,framerate=25/1",
-    "video/x-raw,format=P010_10LE,width=64,height=64,framerate=25/1",
+    "video/x-raw,format=P016_LE,width=64,height=64,framerate=25/1",
     "video/x-raw(memory:CUDAMemory),format=GRAY8,width=64,height=64,"
         "framerate=25/1",
     "video/x-raw(memory:GLMemory),format=RGBA,width=64,height=64,"
