@@ -13,6 +13,8 @@
  * for that. An engine that is compiled for the case takes about a second, so
  * there is a limit of time, too: microseconds. */
 #define MAX_ENGINES 10
+/* Fewer of them: 1 takes cuDNN's first guess and measures nothing. */
+#define ENGINES_VARIABLE "GST_CONDINST_MAX_ENGINES"
 #define MAX_CONFIGS 32
 #define MAX_BUILD_TIME (2 * G_USEC_PER_SEC)
 
@@ -303,6 +305,15 @@ add_engine (GPtrArray * engines, CiCudaDevice * device,
     ci_engine_free (engine);
 }
 
+static guint
+max_engines (void)
+{
+  const gchar *text = g_getenv (ENGINES_VARIABLE);
+  guint64 n = text ? g_ascii_strtoull (text, NULL, 10) : MAX_ENGINES;
+
+  return CLAMP (n, 1, MAX_ENGINES);
+}
+
 /* Whether @status is more than a way to say that there is nothing. */
 static gboolean
 is_fault (cudnnStatus_t status)
@@ -343,7 +354,7 @@ ask (GPtrArray * engines, CiCudaDevice * device,
           CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n_made,
           &n, configs) != CUDNN_STATUS_SUCCESS)
     n = 0;
-  for (gint64 i = 0; i < MIN (n, n_made) && engines->len < MAX_ENGINES
+  for (gint64 i = 0; i < MIN (n, n_made) && engines->len < max_engines ()
       && !(engines->len
           && g_get_monotonic_time () - start > MAX_BUILD_TIME); i++)
     if (is_exact (configs[i], half))

@@ -96,6 +96,12 @@ def measure_mask_head(args):
     return {**found, "missed": ["ms"] if found["ms"] > MASK_HEAD_MS else []}
 
 
+def write(args, result):
+    if args.output:
+        pathlib.Path(args.output).write_text(json.dumps(result, indent=1)
+                                             + "\n")
+
+
 def table_cell(value):
     return f"{value:.3g}" if isinstance(value, float) else "-"
 
@@ -132,13 +138,12 @@ def main():
         if "error" not in ours:
             case["compared"] = compare(
                 ours, peer.get("cases", {}).get(name), aims)
+        write(args, result)  # there may be no time for the next one
     result["mask_head"] = measure_mask_head(args)
     if "mask_head" in peer:
         result["mask_head"]["torch_ms"] = peer["mask_head"]["eager"]["median"]
     result["peer"] = peer
-    if args.output:
-        pathlib.Path(args.output).write_text(json.dumps(result, indent=1)
-                                             + "\n")
+    write(args, result)
     print_table(result)
     failed = [n for n, c in result["cases"].items() if "error" in c["ours"]]
     if failed or "error" in result["mask_head"]:
