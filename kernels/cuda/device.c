@@ -198,9 +198,13 @@ device_close (gpointer native)
 {
   CiCudaDevice *device = native;
 
-  if (device->cudnn && ci_cuda_enter (device, NULL)) {
+  if (device->cudnn) {
+    gboolean entered = ci_cuda_enter (device, NULL);
+
+    /* it has memory of the host's, too, also where the context is gone */
     cudnnDestroy (device->cudnn);
-    ci_cuda_leave (device);
+    if (entered)
+      ci_cuda_leave (device);
   }
   if (device->release_primary)
     device->release_primary (device->index);
