@@ -286,13 +286,17 @@ cond_inst_cuda_map (CondInstCuda * cuda, const GstVideoInfo * info,
     CiImage * image)
 {
   gboolean on_device = is_here (cuda, buffer);
+  guint n_planes;
 
   /* without a reference, the frame stays writable */
   if (!gst_video_frame_map (frame, info, buffer, flags |
           GST_VIDEO_FRAME_MAP_FLAG_NO_REF | (on_device ? MAP_ON_DEVICE : 0)))
     return FALSE;
   memset (image, 0, sizeof (*image));
-  for (guint i = 0; i < GST_VIDEO_FRAME_N_PLANES (frame); i++) {
+  /* a fourth plane is alpha's, in formats that the engine has no name for */
+  n_planes = MIN (GST_VIDEO_FRAME_N_PLANES (frame),
+      G_N_ELEMENTS (image->planes));
+  for (guint i = 0; i < n_planes; i++) {
     image->planes[i] = GST_VIDEO_FRAME_PLANE_DATA (frame, i);
     image->strides[i] = GST_VIDEO_FRAME_PLANE_STRIDE (frame, i);
   }
