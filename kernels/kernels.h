@@ -444,6 +444,8 @@ gboolean ci_overlay_blend (CiOverlay * overlay, const CiImageFormat * format,
 
 typedef struct _CiPlan CiPlan;
 
+#define CI_MAX_BATCH 32
+
 typedef enum
 {
   CI_BACKEND_REF,               /* plain C, unfused: the yardstick */
@@ -464,7 +466,8 @@ typedef struct
   CiPrecision precision;
   gint max_in_flight;           /* frames submitted and not yet collected; 0:
                                    one batch */
-  gint batch;                   /* frames that are computed together; 0: one */
+  gint batch;                   /* frames that are computed together, up to
+                                   CI_MAX_BATCH; 0: one */
 } CiPlanOptions;
 
 /** Thresholds and filters of one run; they may change from run to run. */
@@ -512,8 +515,8 @@ CiPlan *ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
     const CiPlanOptions * options, GError ** error);
 void ci_plan_free (CiPlan * plan);
 
-/** The planar float input, channels x height x width, to be filled before
- * every run. */
+/** The planar float input, channels x height x width (of each image of a
+ * batch), to be filled before every run. */
 gfloat *ci_plan_get_input (CiPlan * plan);
 /** Runs the plan; @params may be NULL if the graph has no fcos_detect. */
 gboolean ci_plan_run (CiPlan * plan, const CiDetectParams * params,

@@ -125,7 +125,7 @@ typedef struct
   gint max_in_flight;           /* of a device: frames submitted and not yet
                                    collected, 0 = one batch; the CPU has 1 */
   gint batch;                   /* of a device: frames that are computed
-                                   together, up to 32; 0 = 1 */
+                                   together, up to CI_MAX_BATCH; 0 = 1 */
 } CiSessionOptions;
 
 /** CPU, all cores, the model's sizes, exact resize, masks in boxes. */

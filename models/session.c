@@ -15,7 +15,6 @@
 #define MAX_SIZE 16384
 #define MAX_DETECTIONS 10000
 #define MAX_IN_FLIGHT 64
-#define MAX_BATCH 32
 
 typedef struct
 {
@@ -134,13 +133,13 @@ check_options (const CiSessionOptions * o, GError ** error)
   if (MAX (o->min_size, o->max_size) > MAX_SIZE
       || MAX (o->input_width, o->input_height) > MAX_SIZE
       || o->max_detections > MAX_DETECTIONS
-      || o->max_in_flight > MAX_IN_FLIGHT || o->batch > MAX_BATCH) {
+      || o->max_in_flight > MAX_IN_FLIGHT || o->batch > CI_MAX_BATCH) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
         "min-size %d, max-size %d and input %dx%d can be at most %d, "
         "max-detections %d at most %d, max-in-flight %d at most %d, batch %d "
         "at most %d", o->min_size, o->max_size, o->input_width,
         o->input_height, MAX_SIZE, o->max_detections, MAX_DETECTIONS,
-        o->max_in_flight, MAX_IN_FLIGHT, o->batch, MAX_BATCH);
+        o->max_in_flight, MAX_IN_FLIGHT, o->batch, CI_MAX_BATCH);
     return FALSE;
   }
   if (o->backend == CI_BACKEND_CUDA && !o->device) {

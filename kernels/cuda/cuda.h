@@ -2,9 +2,9 @@
  * cuda.h: the CUDA backend's parts; private to kernels/cuda. Maps lie in
  * memory as NHWC, of halves or floats, channels in whole octets.
  *
- * A plan's steps enqueue kernels into the stream of the plan's device. They run
- * twice: once to have everything loaded, once while the stream is captured into
- * the graph that every frame launches. So a step must enqueue the same whatever
+ * A plan's steps enqueue kernels into the plan's stream. They run once to have
+ * everything loaded, and while the stream is captured into the graph that every
+ * frame, or batch, of a slot launches. So a step must enqueue the same whatever
  * the frame: counts and thresholds are read by kernels from device memory.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
@@ -37,7 +37,6 @@ typedef struct
   gchar *description;
   gchar *key;                   /* GPU and cuDNN, for files of choices */
   gint sm;                      /* 90 for compute capability 9.0 */
-  gint n_processors;
   /* driver functions */
   int (*push) (gpointer context);
   int (*pop) (gpointer *context);

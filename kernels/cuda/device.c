@@ -170,7 +170,6 @@ describe (CiCudaDevice * device, GError ** error)
           error))
     return FALSE;
   device->sm = prop.major * 10 + prop.minor;
-  device->n_processors = prop.multiProcessorCount;
   device->description = g_strdup_printf ("%s (sm_%d), CUDA %d.%d, cuDNN %"
       G_GSIZE_FORMAT ".%" G_GSIZE_FORMAT ".%" G_GSIZE_FORMAT, prop.name,
       device->sm, driver / 1000, driver % 1000 / 10, cudnn / 10000,

@@ -8,7 +8,6 @@
 
 #include "../preprocess_priv.h"
 
-#define MAX_BATCH 32
 /* Stages change a few times in a plan. */
 #define MAX_MARKS 64
 
@@ -341,9 +340,9 @@ ci_cuda_frames_open (CiPlan * plan, GError ** error)
       g_new0 (struct _CiCudaFrames, 1);
   const CiFrameSettings nothing = { 0 };
 
-  if (plan->batch > MAX_BATCH) {
+  if (plan->batch > CI_MAX_BATCH) {
     g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
-        "a batch of %d frames (at most %d)", plan->batch, MAX_BATCH);
+        "a batch of %d frames (at most %d)", plan->batch, CI_MAX_BATCH);
     return FALSE;
   }
   /* one more for a batch that had to begin before it was full */

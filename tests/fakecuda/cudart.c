@@ -735,15 +735,6 @@ cudaMemset (void *dst, int value, size_t n_bytes)
   return cudaMemsetAsync (dst, value, n_bytes, NULL);
 }
 
-cudaError_t
-cudaMemGetInfo (size_t *free_bytes, size_t *total)
-{
-  ENTER (__func__, cudaErrorUnknown);
-  *total = (size_t) 1 << 33;
-  *free_bytes = *total - device_bytes;
-  return cudaSuccess;
-}
-
 /* ---- events -------------------------------------------------------------- */
 
 struct CUevent_st
@@ -800,15 +791,6 @@ cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
 
 cudaError_t
 cudaEventSynchronize (cudaEvent_t event)
-{
-  ENTER (__func__, cudaErrorLaunchFailure);
-  if (event->recorded)
-    fake_stream_drain (event->stream);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaEventQuery (cudaEvent_t event)
 {
   ENTER (__func__, cudaErrorLaunchFailure);
   if (event->recorded)
