@@ -83,8 +83,9 @@ ci_op_name (CiOp op)
 {
   static const gchar *const names[] = { "none", "input", "conv", "batch_norm",
     "group_norm", "activation", "scale", "add", "max_pool",
-    "global_avg_pool", "channel_scale", "concat", "weighted_add", "upsample",
-    "deform_conv", "fcos_detect", "conv_at", "mask_head", "blend_masks"
+    "global_avg_pool", "channel_scale", "concat", "coords", "weighted_add",
+    "resize", "deform_conv", "fcos_detect", "conv_at", "mask_head",
+    "blend_masks"
   };
 
   return names[op];
@@ -107,6 +108,13 @@ add_node (CiGraph * graph, CiOp op, CiKind kind, const CiValue * srcs,
   *value = graph->nodes->len;
   g_ptr_array_add (graph->nodes, node);
   return node;
+}
+
+CiNode *
+ci_graph_add_node (CiGraph * graph, CiOp op, CiKind kind,
+    const CiValue * srcs, gint n_srcs, const gchar * name, CiValue * value)
+{
+  return add_node (graph, op, kind, srcs, n_srcs, name, value);
 }
 
 /* A node over one map, with as many channels. */
@@ -262,6 +270,22 @@ ci_graph_concat (CiGraph * graph, const CiValue * srcs, gint n)
 }
 
 CiValue
+ci_graph_coords (CiGraph * graph, CiValue like, gboolean x, gboolean y)
+{
+  CiValue value;
+  CiNode *node = add_node (graph, CI_OP_COORDS, CI_KIND_MAP, NULL, 0, NULL,
+      &value);
+
+  g_assert ((x || y) && like >= 0 && like < value
+      && ci_graph_node (graph, like)->kind == CI_KIND_MAP);
+  node->channels = (x ? 1 : 0) + (y ? 1 : 0);
+  node->coord_x = x;
+  node->coord_y = y;
+  node->like = like;
+  return value;
+}
+
+CiValue
 ci_graph_weighted_add (CiGraph * graph, const CiValue * srcs, gint n,
     const gchar * name)
 {
@@ -278,7 +302,7 @@ CiValue
 ci_graph_upsample (CiGraph * graph, CiValue src, gint factor, CiResizeMode mode)
 {
   CiValue value;
-  CiNode *node = add_map_node (graph, CI_OP_UPSAMPLE, src, NULL, &value);
+  CiNode *node = add_map_node (graph, CI_OP_RESIZE, src, NULL, &value);
 
   node->stride = factor;
   node->resize_mode = mode;
@@ -286,11 +310,25 @@ ci_graph_upsample (CiGraph * graph, CiValue src, gint factor, CiResizeMode mode)
 }
 
 CiValue
-ci_graph_upsample_like (CiGraph * graph, CiValue src, CiValue like,
+ci_graph_resize (CiGraph * graph, CiValue src, gint height, gint width,
     CiResizeMode mode)
 {
   CiValue value;
-  CiNode *node = add_map_node (graph, CI_OP_UPSAMPLE, src, NULL, &value);
+  CiNode *node = add_map_node (graph, CI_OP_RESIZE, src, NULL, &value);
+
+  g_assert (height >= 1 && width >= 1);
+  node->height = height;
+  node->width = width;
+  node->resize_mode = mode;
+  return value;
+}
+
+CiValue
+ci_graph_resize_like (CiGraph * graph, CiValue src, CiValue like,
+    CiResizeMode mode)
+{
+  CiValue value;
+  CiNode *node = add_map_node (graph, CI_OP_RESIZE, src, NULL, &value);
 
   g_assert (like >= 0 && like < value
       && ci_graph_node (graph, like)->kind == CI_KIND_MAP);
@@ -512,6 +550,9 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
     if (node->op == CI_OP_INPUT) {
       out[0] = height;
       out[1] = width;
+    } else if (node->op == CI_OP_COORDS) {
+      out[0] = hw[2 * node->like];
+      out[1] = hw[2 * node->like + 1];
     }
     if (node->kind != CI_KIND_MAP || !node->n_srcs)
       continue;
@@ -523,9 +564,10 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
         case CI_OP_MAX_POOL:
           out[k] = window_cells (node, in[k]);
           break;
-        case CI_OP_UPSAMPLE:
-          out[k] = node->like == CI_NO_VALUE ? in[k] * node->stride
-              : hw[2 * node->like + k];
+        case CI_OP_RESIZE:
+          out[k] = node->like != CI_NO_VALUE ? hw[2 * node->like + k]
+              : node->height ? (k ? node->width : node->height)
+              : in[k] * node->stride;
           break;
         case CI_OP_GLOBAL_AVG_POOL:
           out[k] = 1;
@@ -553,7 +595,7 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
         return FALSE;
       }
     }
-    if (node->op == CI_OP_UPSAMPLE
+    if (node->op == CI_OP_RESIZE
         && node->resize_mode == CI_RESIZE_ALIGNED_BILINEAR
         && (out[0] % in[0] || out[1] != out[0] / in[0] * in[1])) {
       g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
@@ -653,7 +695,7 @@ ci_graph_fuse (CiGraph * graph, const gboolean * keep)
         node->activation = activation;
       } else if (node->op == CI_OP_ADD && plain
           && node->srcs[0] != node->srcs[1]
-          && (from->op == CI_OP_CONV || from->op == CI_OP_UPSAMPLE
+          && (from->op == CI_OP_CONV || from->op == CI_OP_RESIZE
               || from->op == CI_OP_CHANNEL_SCALE)) {
         CiValue residual = node->srcs[1 - k];
 

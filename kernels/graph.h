@@ -24,8 +24,9 @@ typedef enum
   CI_OP_GLOBAL_AVG_POOL,
   CI_OP_CHANNEL_SCALE,
   CI_OP_CONCAT,
+  CI_OP_COORDS,
   CI_OP_WEIGHTED_ADD,
-  CI_OP_UPSAMPLE,
+  CI_OP_RESIZE,
   CI_OP_DEFORM_CONV,
   CI_OP_FCOS_DETECT,
   CI_OP_CONV_AT,
@@ -55,14 +56,16 @@ typedef struct
   gboolean bias;
   gboolean ceil_mode;           /* max pool */
   CiActivation activation;
-  CiResizeMode resize_mode;     /* upsample: factor = stride, */
-  CiValue like;                 /* or to the size of this map. It is not read,
-                                   so it is no source. */
+  CiResizeMode resize_mode;     /* resize: factor = stride, */
+  gint height, width;           /* or to this size, if it is not 0, */
+  CiValue like;                 /* or to the size of this map, as coords. It is
+                                   not read, so it is no source. */
+  gboolean coord_x, coord_y;    /* coords */
 
   /* conv and deform conv: what fusion folded into the weights; prefixes of
    * tensors */
   gchar *norm_name, *scale_name;
-  /* conv, upsample, channel scale: added before the activation, or
+  /* conv, resize, channel scale: added before the activation, or
    * CI_NO_VALUE */
   CiValue residual;
 
@@ -87,6 +90,10 @@ ci_graph_node (const CiGraph * graph, CiValue value)
 {
   return g_ptr_array_index (graph->nodes, value);
 }
+
+/* A new node, whose CiValue is @value, with the next index. */
+CiNode *ci_graph_add_node (CiGraph * graph, CiOp op, CiKind kind,
+    const CiValue * srcs, gint n_srcs, const gchar * name, CiValue * value);
 
 /* A deep copy, for the plan compiler to rewrite. */
 CiGraph *ci_graph_copy (const CiGraph * graph);

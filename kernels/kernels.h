@@ -210,6 +210,11 @@ CiValue ci_graph_global_avg_pool (CiGraph * graph, CiValue src);
 CiValue ci_graph_channel_scale (CiGraph * graph, CiValue src, CiValue factors);
 /** @n maps of one size, stacked along the channels. */
 CiValue ci_graph_concat (CiGraph * graph, const CiValue * srcs, gint n);
+/** CoordConv's constants (Liu et al., NeurIPS 2018): a map of the size of @like
+ * with the channels x and y, or one of them: from -1 in the first column (row)
+ * to 1 in the last one; -1 if there is but one. */
+CiValue ci_graph_coords (CiGraph * graph, CiValue like, gboolean x,
+    gboolean y);
 /** BiFPN's fast normalised fusion (EfficientDet section 3.2; SEMANTICS 2.5):
  * sum of w_i * src_i over @n maps of one shape, with w = relu (v) / (sum relu
  * (v) + 1e-4) of the tensor v = @name (n values). */
@@ -218,8 +223,13 @@ CiValue ci_graph_weighted_add (CiGraph * graph, const CiValue * srcs, gint n,
 /** Upsampling by the integer @factor. */
 CiValue ci_graph_upsample (CiGraph * graph, CiValue src, gint factor,
     CiResizeMode mode);
-/** Upsampling to height and width of the map @like. */
-CiValue ci_graph_upsample_like (CiGraph * graph, CiValue src, CiValue like,
+/** Resizing to @height x @width. Bilinear takes two cells of each axis, also
+ * where that skips some (torch's interpolate without antialias). Aligned
+ * bilinear enlarges by an integer only. */
+CiValue ci_graph_resize (CiGraph * graph, CiValue src, gint height, gint width,
+    CiResizeMode mode);
+/** Resizing to height and width of the map @like. */
+CiValue ci_graph_resize_like (CiGraph * graph, CiValue src, CiValue like,
     CiResizeMode mode);
 /**
  * Modulated deformable convolution (DCNv2; Zhu et al., CVPR 2019; SEMANTICS

@@ -85,7 +85,7 @@ in_place_operand (const CiNode * node, gint index, gint block)
     case CI_OP_CONV:
       /* nobody says so of a device's libraries */
       return index == 0 && block ? node->residual : CI_NO_VALUE;
-    case CI_OP_UPSAMPLE:
+    case CI_OP_RESIZE:
       return index == 0 ? node->residual : CI_NO_VALUE;
     case CI_OP_ADD:
     case CI_OP_WEIGHTED_ADD:
@@ -287,7 +287,7 @@ plan_memory (CiPlan * plan, GError ** error)
       /* these still read around what they have written */
       if (src != CI_NO_VALUE && of[src] && of[src]->end == i
           && of[src]->bytes == align_up (bytes) && into[src] == CI_NO_VALUE
-          && ((node->op != CI_OP_CONV && node->op != CI_OP_UPSAMPLE)
+          && ((node->op != CI_OP_CONV && node->op != CI_OP_RESIZE)
               || of[src] != of[node->srcs[0]]))
         of[i] = of[src];
     }
@@ -352,6 +352,10 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
               hw[2 * i + 1]};
         if (!buffer->map.block)
           buffer->map.block = (node->channels + 7) & ~7;
+        /* constants keep their place */
+        if (node->op == CI_OP_COORDS && !(buffer->map.data = alloc (plan,
+                    storage_bytes (plan, i), error)))
+          return FALSE;
         if (node->op == CI_OP_INPUT) {
           gsize bytes = (gsize) plan->batch * node->channels * hw[2 * i]
               * hw[2 * i + 1] * sizeof (gfloat);
@@ -436,6 +440,9 @@ make_steps (CiPlan * plan, GError ** error)
           g_prefix_error (error, "%s: ", node->name);
         return FALSE;
       }
+      /* a constant, which is there now */
+      if (!step->run)
+        plan->n_steps--;
     }
     if (node->op == CI_OP_CONV || node->op == CI_OP_DEFORM_CONV) {
       const CiMap *out = ci_plan_map (plan, i);

@@ -225,7 +225,7 @@ bilinear_sample (const gfloat * plane, gint h, gint w, gint out_h, gint out_w,
 }
 
 static gboolean
-run_upsample (CiPlan * plan, CiStep * step, GError ** error)
+run_resize (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
   const CiMap *src = ci_plan_map (plan, node->srcs[0]);
@@ -301,6 +301,23 @@ run_concat (CiPlan * plan, CiStep * step, GError ** error)
       memcpy (out, src->data, ci_map_floats (src) * sizeof (gfloat));
     out += ci_map_floats (src);
   }
+  return TRUE;
+}
+
+static gboolean
+run_coords (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiMap *dst = ci_plan_map (plan, step->value);
+
+  for (gint y = 0; y < dst->h; y++)
+    for (gint x = 0; x < dst->w; x++) {
+      gint c = 0;
+
+      if (step->node->coord_x)
+        *at (dst, c++, y, x) = -1 + 2.0 * x / MAX (dst->w - 1, 1);
+      if (step->node->coord_y)
+        *at (dst, c, y, x) = -1 + 2.0 * y / MAX (dst->h - 1, 1);
+    }
   return TRUE;
 }
 
@@ -655,8 +672,9 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     [CI_OP_GLOBAL_AVG_POOL] = run_global_avg_pool,
     [CI_OP_CHANNEL_SCALE] = run_channel_scale,
     [CI_OP_CONCAT] = run_concat,
+    [CI_OP_COORDS] = run_coords,
     [CI_OP_WEIGHTED_ADD] = run_weighted_add,
-    [CI_OP_UPSAMPLE] = run_upsample,
+    [CI_OP_RESIZE] = run_resize,
     [CI_OP_DEFORM_CONV] = run_deform_conv,
     [CI_OP_FCOS_DETECT] = run_fcos_detect,
     [CI_OP_CONV_AT] = run_conv_at,

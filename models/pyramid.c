@@ -102,7 +102,7 @@ build_repeat (CiGraph * g, const CiConfig * config, const gchar * repeat,
     own[l] = lateral (g, config, repeat, p[l], l, l);
   last = lateral (g, config, repeat, p[n - 1], n - 1, n - 2);
   for (gint l = n - 2; l >= 0; l--) {
-    CiValue maps[2] = { own[l], ci_graph_upsample_like (g, last, own[l],
+    CiValue maps[2] = { own[l], ci_graph_resize_like (g, last, own[l],
           CI_RESIZE_NEAREST)
     };
     gint indices[2] = { l, last_index };

@@ -26,12 +26,14 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_channel_scale (plan, step, error);
     case CI_OP_CONCAT:
       return ci_cpu_prepare_concat (plan, step, error);
+    case CI_OP_COORDS:
+      return ci_cpu_prepare_coords (plan, step, error);
     case CI_OP_WEIGHTED_ADD:
       return ci_cpu_prepare_weighted_add (plan, step, error);
     case CI_OP_DEFORM_CONV:
       return ci_cpu_prepare_deform_conv (plan, step, error);
-    case CI_OP_UPSAMPLE:
-      return ci_cpu_prepare_upsample (plan, step, error);
+    case CI_OP_RESIZE:
+      return ci_cpu_prepare_resize (plan, step, error);
     case CI_OP_FCOS_DETECT:
       return ci_cpu_prepare_fcos_detect (plan, step, error);
     case CI_OP_CONV_AT:

@@ -172,7 +172,7 @@ ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step, GError ** error)
   m->out = &plan->buffers[step->value];
   m->pitch = (size + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK;
   /* half-pixel bilinear, as torch has it */
-  m->resize = ci_cpu_upsample_taps (CI_RESIZE_BILINEAR, 0, side, size);
+  m->resize = ci_cpu_resize_taps (CI_RESIZE_BILINEAR, 0, side, size);
   return (m->planes = ci_aligned_alloc0 ((gsize) m->bases->c * m->bases->h
           * m->bases->w * sizeof (gfloat), error))
       && (m->taps = ci_aligned_alloc0 (n_tasks * 2 * size * sizeof (CiTap),

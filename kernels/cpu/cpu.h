@@ -27,13 +27,14 @@ gboolean ci_cpu_prepare_max_pool (CiPlan * plan, CiStep * step,
 gboolean ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_affine (CiPlan * plan, CiStep * step, GError ** error);
-gboolean ci_cpu_prepare_upsample (CiPlan * plan, CiStep * step,
+gboolean ci_cpu_prepare_resize (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_global_avg_pool (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_channel_scale (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_concat (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_cpu_prepare_coords (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_weighted_add (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_deform_conv (CiPlan * plan, CiStep * step,
@@ -105,9 +106,9 @@ typedef struct
   gboolean outside;             /* of the map: the sample is 0 */
 } CiTap;
 
-/* Where the @n_out cells of an upsampled axis lie among its @n cells; @factor:
+/* Where the @n_out cells of a resized axis lie among its @n cells; @factor:
  * n_out / n. Free with g_free. */
-CiTap *ci_cpu_upsample_taps (CiResizeMode mode, gint factor, gint n,
+CiTap *ci_cpu_resize_taps (CiResizeMode mode, gint factor, gint n,
     gint n_out);
 
 static inline gint

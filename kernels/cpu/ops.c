@@ -21,7 +21,7 @@ typedef struct
   const CiMap *src, *other, *dst;
   gfloat *scale, *shift;        /* per channel, padded; weighted add: of each
                                    source */
-  CiTap *ys, *xs;               /* upsampling: per row and column of dst */
+  CiTap *ys, *xs;               /* resize: per row and column of dst */
   gdouble *sums;                /* group norm, per channel: sum, of squares */
   void (*block) (gpointer layer, gint block);
 } Layer;
@@ -454,6 +454,26 @@ ci_cpu_prepare_concat (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
+/* Coordinates never change: there is nothing to run. */
+gboolean
+ci_cpu_prepare_coords (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiMap *dst = ci_plan_map (plan, step->value);
+  gfloat dx = 2.0f / MAX (dst->w - 1, 1), dy = 2.0f / MAX (dst->h - 1, 1);
+  gfloat *out = dst->data;
+
+  for (gint y = 0; y < dst->h; y++)
+    for (gint x = 0; x < dst->w; x++, out += CI_BLOCK) {
+      gint c = 0;
+
+      if (step->node->coord_x)
+        out[c++] = x * dx - 1.0f;
+      if (step->node->coord_y)
+        out[c] = y * dy - 1.0f;
+    }
+  return TRUE;
+}
+
 CI_MULTIVERSION static void
 weighted_add_block (gpointer data, gint block)
 {
@@ -502,10 +522,10 @@ ci_cpu_prepare_weighted_add (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* ---- upsampling -------------------------------------------------------- */
+/* ---- resizing ---------------------------------------------------------- */
 
 CiTap *
-ci_cpu_upsample_taps (CiResizeMode mode, gint factor, gint n, gint n_out)
+ci_cpu_resize_taps (CiResizeMode mode, gint factor, gint n, gint n_out)
 {
   CiTap *taps = g_new0 (CiTap, n_out);
 
@@ -534,7 +554,7 @@ ci_cpu_upsample_taps (CiResizeMode mode, gint factor, gint n, gint n_out)
 }
 
 CI_MULTIVERSION static void
-upsample_block (gpointer data, gint block)
+resize_block (gpointer data, gint block)
 {
   Layer *layer = data;
   const CiMap *src = layer->src, *dst = layer->dst;
@@ -566,15 +586,15 @@ upsample_block (gpointer data, gint block)
 }
 
 gboolean
-ci_cpu_prepare_upsample (CiPlan * plan, CiStep * step, GError ** error)
+ci_cpu_prepare_resize (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
-  Layer *layer = new_layer (plan, step, upsample_block);
+  Layer *layer = new_layer (plan, step, resize_block);
   gint factor = layer->dst->h / layer->src->h;
 
-  layer->ys = ci_cpu_upsample_taps (node->resize_mode, factor, layer->src->h,
+  layer->ys = ci_cpu_resize_taps (node->resize_mode, factor, layer->src->h,
       layer->dst->h);
-  layer->xs = ci_cpu_upsample_taps (node->resize_mode, factor, layer->src->w,
+  layer->xs = ci_cpu_resize_taps (node->resize_mode, factor, layer->src->w,
       layer->dst->w);
   if (node->residual != CI_NO_VALUE)
     layer->other = ci_plan_map (plan, node->residual);

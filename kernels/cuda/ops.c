@@ -283,7 +283,7 @@ prepare_max_pool (CiPlan * plan, CiStep * step, GError ** error)
 }
 
 static gboolean
-prepare_upsample (CiPlan * plan, CiStep * step, GError ** error)
+prepare_resize (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
   Launch *l = add_launch (step, CI_KERNEL_upsample);
@@ -436,8 +436,8 @@ ci_cuda_prepare_map (CiPlan * plan, CiStep * step, GError ** error)
       return prepare_concat (plan, step, error);
     case CI_OP_WEIGHTED_ADD:
       return prepare_weighted_add (plan, step, error);
-    case CI_OP_UPSAMPLE:
-      return prepare_upsample (plan, step, error);
+    case CI_OP_RESIZE:
+      return prepare_resize (plan, step, error);
     default:
       g_return_val_if_reached (FALSE);
   }

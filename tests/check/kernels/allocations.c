@@ -155,7 +155,7 @@ build_everything (void)
   y = ci_graph_deform_conv (g, x, y, "deform", 32, 3, 1, 1, 8, FALSE);
   maps[0] = x;
   maps[1] = ci_graph_conv (g, y, "grouped", 20, 3, 1, 1, 4, TRUE);
-  maps[2] = ci_graph_upsample_like (g, ci_graph_max_pool (g, x, 3, 2, 0, TRUE),
+  maps[2] = ci_graph_resize_like (g, ci_graph_max_pool (g, x, 3, 2, 0, TRUE),
       x, CI_RESIZE_BILINEAR);
   y = ci_graph_concat (g, maps, 3);
   y = ci_graph_conv (g, y, "shrink", 32, 1, 1, 0, 1, TRUE);

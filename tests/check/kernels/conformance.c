@@ -79,14 +79,46 @@ build_upsample (CiGraph * g, CiValue x, const gint * a)
 
 /* mode: to the size of the input, whatever that is, added to it */
 static void
-build_upsample_like (CiGraph * g, CiValue x, const gint * a)
+build_resize_like (CiGraph * g, CiValue x, const gint * a)
 {
   CiValue small = ci_graph_conv (g, x, "small", 12, 3, 2, 1, 1, TRUE);
   CiValue side = ci_graph_conv (g, x, "side", 12, 1, 1, 0, 1, TRUE);
 
   side = ci_graph_activation (g, side, CI_ACTIVATION_RELU);
-  small = ci_graph_upsample_like (g, small, side, a[0]);
+  small = ci_graph_resize_like (g, small, side, a[0]);
   ci_graph_output (g, ci_graph_add (g, small, side), "out");
+}
+
+/* height, width, mode, residual: shrinks and enlarges */
+static void
+build_resize (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue side, y = ci_graph_conv (g, x, "conv", 12, 1, 1, 0, 1, TRUE);
+
+  y = ci_graph_resize (g, y, a[0], a[1], a[2]);
+  if (a[3]) {
+    side = ci_graph_conv (g, x, "side", 12, 1, 1, 0, 1, TRUE);
+    side = ci_graph_resize_like (g, side, y, CI_RESIZE_NEAREST);
+    side = ci_graph_activation (g, side, CI_ACTIVATION_RELU);
+    y = ci_graph_add (g, y, side);
+  }
+  ci_graph_output (g, y, "out");
+}
+
+/* channels, x, y: coordinates behind a map, which others read, too */
+static void
+build_coords (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue maps[2], y;
+
+  maps[0] = ci_graph_conv (g, x, "conv", a[0], 3, 2, 1, 1, TRUE);
+  maps[1] = ci_graph_coords (g, maps[0], a[1], a[2]);
+  y = ci_graph_concat (g, maps, 2);
+  ci_graph_output (g, maps[1], "coords");
+  ci_graph_output (g, ci_graph_conv (g, maps[0], "other", 8, 3, 1, 1, 1,
+          TRUE), "other");
+  ci_graph_output (g, ci_graph_conv (g, y, "last", 8, 3, 1, 1, 1, TRUE),
+      "out");
 }
 
 /* VoVNet's: channels, residual, whether the map is needed again */
@@ -139,7 +171,7 @@ build_weighted_add (CiGraph * g, CiValue x, const gint * a)
 
     maps[i] = ci_graph_conv (g, x, name, a[0], 3, i == 1 ? 2 : 1, 1, 1, TRUE);
     if (i == 1)
-      maps[i] = ci_graph_upsample_like (g, maps[i], maps[0],
+      maps[i] = ci_graph_resize_like (g, maps[i], maps[0],
           CI_RESIZE_NEAREST);
   }
   x = ci_graph_weighted_add (g, maps, a[1], "fusion");
@@ -302,10 +334,21 @@ static const Case cases[] = {
   {"max pool 1x1 s3 ceil", 8, 6, 8, {1, 3, 0, TRUE}, build_max_pool},
   {"bilinear x2", 8, 6, 10, {2, BILINEAR, 0}, build_upsample},
   {"bilinear x4 onto a map", 8, 8, 12, {4, BILINEAR, 2}, build_upsample},
-  {"bilinear to any size", 8, 13, 22, {BILINEAR}, build_upsample_like},
-  {"nearest to any size", 8, 13, 22, {NEAREST}, build_upsample_like},
-  {"aligned to a size", 8, 14, 22, {ALIGNED}, build_upsample_like},
-  {"bilinear of one pixel", 8, 2, 1, {BILINEAR}, build_upsample_like},
+  {"bilinear to any size", 8, 13, 22, {BILINEAR}, build_resize_like},
+  {"nearest to any size", 8, 13, 22, {NEAREST}, build_resize_like},
+  {"aligned to a size", 8, 14, 22, {ALIGNED}, build_resize_like},
+  {"bilinear of one pixel", 8, 2, 1, {BILINEAR}, build_resize_like},
+  {"bilinear to a fixed size", 8, 13, 22, {9, 31, BILINEAR}, build_resize},
+  {"bilinear to much less", 8, 40, 64, {5, 3, BILINEAR}, build_resize},
+  {"bilinear to half", 8, 12, 10, {6, 5, BILINEAR}, build_resize},
+  {"bilinear to one pixel", 8, 12, 10, {1, 1, BILINEAR}, build_resize},
+  {"bilinear onto a map of less", 8, 20, 33, {7, 12, BILINEAR, 1},
+      build_resize},
+  {"nearest to less", 8, 20, 33, {7, 12, NEAREST}, build_resize},
+  {"coordinates", 8, 13, 22, {16, 1, 1}, build_coords},
+  {"coordinates x", 8, 13, 22, {16, 1, 0}, build_coords},
+  {"coordinates y, odd channels", 8, 13, 22, {13, 0, 1}, build_coords},
+  {"coordinates of one pixel", 8, 1, 1, {8, 1, 1}, build_coords},
   {"squeeze", 16, 9, 7, {24, 0, 0}, build_squeeze},
   {"squeeze odd channels", 16, 9, 7, {13, 0, 1}, build_squeeze},
   {"squeeze with shortcut", 16, 9, 7, {24, 1, 0}, build_squeeze},

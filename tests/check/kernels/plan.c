@@ -115,7 +115,7 @@ channel_scale_mismatch (CiGraph * graph, CiValue x, CiValue half)
 static CiValue
 aligned_mismatch (CiGraph * graph, CiValue x, CiValue half)
 {
-  return ci_graph_upsample_like (graph, half, x, CI_RESIZE_ALIGNED_BILINEAR);
+  return ci_graph_resize_like (graph, half, x, CI_RESIZE_ALIGNED_BILINEAR);
 }
 
 static const Mismatch mismatches[] = {
