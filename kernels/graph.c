@@ -645,7 +645,8 @@ static gboolean
 can_activate (const CiNode * node, CiActivation activation)
 {
   if (is_conv (node))
-    return activation <= CI_ACTIVATION_RELU6;
+    return activation <= CI_ACTIVATION_RELU6
+        || activation == CI_ACTIVATION_LEAKY_RELU;
   return node->op == CI_OP_GROUP_NORM || node->op == CI_OP_WEIGHTED_ADD;
 }
 

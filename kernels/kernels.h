@@ -164,7 +164,12 @@ typedef enum
   CI_ACTIVATION_RELU6,
   CI_ACTIVATION_SWISH,          /* x * sigmoid (x) */
   CI_ACTIVATION_HARD_SIGMOID,   /* relu6 (x + 3) / 6 */
+  CI_ACTIVATION_LEAKY_RELU,     /* x, or 0.1 x below 0: the slope of DarkNet */
+  CI_ACTIVATION_SIGMOID,
+  CI_ACTIVATION_TANH,
 } CiActivation;
+
+#define CI_LEAKY_RELU_SLOPE 0.1f
 
 typedef enum
 {

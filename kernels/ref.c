@@ -30,6 +30,12 @@ activate (gfloat x, CiActivation activation)
       return x / (1.0 + exp (-(gdouble) x));
     case CI_ACTIVATION_HARD_SIGMOID:
       return CLAMP (x + 3, 0, 6) / 6;
+    case CI_ACTIVATION_LEAKY_RELU:
+      return x > 0 ? x : x * CI_LEAKY_RELU_SLOPE;
+    case CI_ACTIVATION_SIGMOID:
+      return sigmoid (x);
+    case CI_ACTIVATION_TANH:
+      return tanh (x);
   }
   return x;
 }

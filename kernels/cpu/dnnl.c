@@ -118,14 +118,16 @@ append_activation (dnnl_post_ops_t ops, CiActivation activation)
 {
   dnnl_alg_kind_t kind = activation == CI_ACTIVATION_RELU6 ? dnnl_eltwise_clip
       : dnnl_eltwise_relu;
+  gfloat alpha = activation == CI_ACTIVATION_LEAKY_RELU ? CI_LEAKY_RELU_SLOPE
+      : 0.0f;
   gfloat beta = activation == CI_ACTIVATION_RELU6 ? 6.0f : 0.0f;
 
   if (activation == CI_ACTIVATION_NONE)
     return dnnl_success;
 #if V3
-  return dnnl_post_ops_append_eltwise (ops, kind, 0.0f, beta);
+  return dnnl_post_ops_append_eltwise (ops, kind, alpha, beta);
 #else
-  return dnnl_post_ops_append_eltwise (ops, 1.0f, kind, 0.0f, beta);
+  return dnnl_post_ops_append_eltwise (ops, 1.0f, kind, alpha, beta);
 #endif
 }
 

@@ -90,8 +90,15 @@ padded_tensor (CiPlan * plan, const CiNode * node, const gchar * suffix,
   return padded;
 }
 
-/* Lanes behind the last channel have to stay 0, which a hard sigmoid makes
- * 0.5: its callers see to that. */
+/* Lanes behind the last channel have to stay 0: who calls activate() sees to
+ * that if the activation makes something else of it. */
+static gboolean
+moves_zero (CiActivation activation)
+{
+  return activation == CI_ACTIVATION_HARD_SIGMOID
+      || activation == CI_ACTIVATION_SIGMOID;
+}
+
 CI_INLINE CiV8
 activate (CiV8 v, CiActivation activation)
 {
@@ -109,6 +116,12 @@ activate (CiV8 v, CiActivation activation)
     case CI_ACTIVATION_HARD_SIGMOID:
       return ci_v8_min (ci_v8_max (v + ci_v8_set1 (3.0f), zero), six)
           * ci_v8_set1 (1.0f / 6);
+    case CI_ACTIVATION_LEAKY_RELU:
+      return ci_v8_max (v, v * ci_v8_set1 (CI_LEAKY_RELU_SLOPE));
+    case CI_ACTIVATION_SIGMOID:
+      return ci_v8_sigmoid (v);
+    case CI_ACTIVATION_TANH:
+      return ci_v8_sigmoid (v + v) * ci_v8_set1 (2.0f) - ci_v8_set1 (1.0f);
   }
   return v;
 }
@@ -171,7 +184,7 @@ affine_block (gpointer data, gint block)
 
     for (gsize i = 0; i < n; i++)
       out[i] = activate (a[i] * scale + shift, activation);
-    if (activation == CI_ACTIVATION_HARD_SIGMOID)
+    if (moves_zero (activation))
       clear_dead_lanes (layer->dst, block);
   }
 }
@@ -280,7 +293,7 @@ normalise_block (gpointer data, gint block)
   else
     for (gsize i = 0; i < n; i++)
       out[i] = activate (in[i] * scale + shift, layer->node->activation);
-  if (layer->node->activation == CI_ACTIVATION_HARD_SIGMOID)
+  if (moves_zero (layer->node->activation))
     clear_dead_lanes (dst, block);
 }
 
@@ -496,7 +509,7 @@ weighted_add_block (gpointer data, gint block)
       sum += in[k][i] * weight[k];
     out[i] = activate (sum, node->activation);
   }
-  if (node->activation == CI_ACTIVATION_HARD_SIGMOID)
+  if (moves_zero (node->activation))
     clear_dead_lanes (layer->dst, block);
 }
 

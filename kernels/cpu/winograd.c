@@ -118,7 +118,8 @@ ci_cpu_winograd_pays (CiPlan * plan, CiValue lead)
 
   if (node->kernel != 3 || node->stride != 1 || node->padding != 1
       || node->groups != 1 || src->block != CI_BLOCK
-      || node->activation > CI_ACTIVATION_RELU6)
+      || (node->activation > CI_ACTIVATION_RELU6
+          && node->activation != CI_ACTIVATION_LEAKY_RELU))
     return FALSE;
   for (CiValue i = lead, n = 0; n < n_maps; n++, i = ci_plan_next (plan, i)) {
     const CiMap *dst = ci_plan_map (plan, i);

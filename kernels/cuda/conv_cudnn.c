@@ -144,10 +144,11 @@ convolution (Builder * b, const CiConvSpec * spec, cudnnBackendDescriptor_t x,
   return finish (b, op);
 }
 
-/* @other NULL: of one tensor. @limit > 0: an upper limit of relu. */
+/* @other NULL: of one tensor. @limit > 0: an upper limit of relu, @slope > 0:
+ * what relu does below 0. */
 static cudnnBackendDescriptor_t
 pointwise (Builder * b, cudnnPointwiseMode_t mode, gdouble limit,
-    cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t other,
+    gdouble slope, cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t other,
     cudnnBackendDescriptor_t y)
 {
   cudnnBackendDescriptor_t d = add (b, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
@@ -159,6 +160,9 @@ pointwise (Builder * b, cudnnPointwiseMode_t mode, gdouble limit,
   if (limit > 0)
     set (b, d, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, CUDNN_TYPE_DOUBLE, 1,
         &limit);
+  if (slope > 0)
+    set (b, d, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, CUDNN_TYPE_DOUBLE,
+        1, &slope);
   finish (b, d);
 
   op = add (b, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
@@ -181,7 +185,7 @@ operation_graph (Builder * b, CiCudaDevice * device, const CiConvSpec * spec,
   const CiView *src = &spec->src, *dst = &spec->dst;
   cudnnBackendDescriptor_t tensors[4], with[3] = { NULL }, ops[4], graph;
   cudnnPointwiseMode_t modes[3];
-  gdouble limit = 0;
+  gdouble limit = 0, slope = 0;
   gint n = 0;
 
   if (form != CI_FORM_PLAIN) {
@@ -198,6 +202,8 @@ operation_graph (Builder * b, CiCudaDevice * device, const CiConvSpec * spec,
           ? CUDNN_POINTWISE_SWISH_FWD : CUDNN_POINTWISE_RELU_FWD;
     if (spec->activation == CI_ACTIVATION_RELU6)
       limit = 6;
+    if (spec->activation == CI_ACTIVATION_LEAKY_RELU)
+      slope = CI_LEAKY_RELU_SLOPE;
   }
   for (gint i = 0; i < n; i++)
     tensors[i] = tensor (b, UID_BETWEEN + i, CUDNN_DATA_FLOAT, spec->batch,
@@ -207,8 +213,8 @@ operation_graph (Builder * b, CiCudaDevice * device, const CiConvSpec * spec,
           src->h, src->w), tensor (b, UID_W, type, dst->cp,
           src->cp / spec->groups, spec->kernel, spec->kernel), tensors[0]);
   for (gint i = 0; i < n; i++)
-    ops[i + 1] = pointwise (b, modes[i], with[i] ? 0 : limit, tensors[i],
-        with[i], tensors[i + 1]);
+    ops[i + 1] = pointwise (b, modes[i], with[i] ? 0 : limit,
+        with[i] ? 0 : slope, tensors[i], with[i], tensors[i + 1]);
 
   graph = add (b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   set (b, graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1,

@@ -239,7 +239,12 @@ enum
   CI_ACT_RELU6,
   CI_ACT_SWISH,
   CI_ACT_HARD_SIGMOID,
+  CI_ACT_LEAKY_RELU,
+  CI_ACT_SIGMOID,
+  CI_ACT_TANH,
 };
+
+#define CI_ACT_LEAKY_SLOPE 0.1f
 
 CI_HD float
 ci_sigmoid (float x)
@@ -260,6 +265,12 @@ ci_activate (float x, int activation)
     case CI_ACT_HARD_SIGMOID:
       x += 3.0f;
       return (x < 0.0f ? 0.0f : x > 6.0f ? 6.0f : x) / 6.0f;
+    case CI_ACT_LEAKY_RELU:
+      return x > 0.0f ? x : x * CI_ACT_LEAKY_SLOPE;
+    case CI_ACT_SIGMOID:
+      return ci_sigmoid (x);
+    case CI_ACT_TANH:
+      return tanhf (x);
     default:
       return x;
   }

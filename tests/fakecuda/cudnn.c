@@ -81,6 +81,8 @@ static const Rule rules[] = {
   {D (POINTWISE), A (POINTWISE_MODE), T (POINTWISE_MODE), 1, 1, TRUE, -1},
   {D (POINTWISE), A (POINTWISE_MATH_PREC), T (DATA_TYPE), 1, 1, TRUE, -1},
   {D (POINTWISE), A (POINTWISE_RELU_UPPER_CLIP), T (DOUBLE), 1, 1, FALSE, -1},
+  {D (POINTWISE), A (POINTWISE_RELU_LOWER_CLIP_SLOPE), T (DOUBLE), 1, 1, FALSE,
+      -1},
   {D (OPERATION_POINTWISE), A (OPERATION_POINTWISE_PW_DESCRIPTOR),
       T (BACKEND_DESCRIPTOR), 1, 1, TRUE, D (POINTWISE)},
   {D (OPERATION_POINTWISE), A (OPERATION_POINTWISE_XDESC),
@@ -357,7 +359,9 @@ add_pointwise (Graph * graph, const Descriptor * d, Op * op)
       A (OPERATION_POINTWISE_PW_DESCRIPTOR));
   const Descriptor *b = get_descriptor (d, A (OPERATION_POINTWISE_BDESC));
   const gdouble *clip = get (pointwise, A (POINTWISE_RELU_UPPER_CLIP));
-  gdouble limit = clip ? *clip : G_MAXDOUBLE;
+  const gdouble *below = get (pointwise,
+      A (POINTWISE_RELU_LOWER_CLIP_SLOPE));
+  gdouble limit = clip ? *clip : G_MAXDOUBLE, slope = below ? *below : 0;
 
   op->mode = get_enum (pointwise, A (POINTWISE_MODE));
   op->x = add_tensor (graph, get_descriptor (d,
@@ -366,10 +370,11 @@ add_pointwise (Graph * graph, const Descriptor * d, Op * op)
   op->y = add_tensor (graph, get_descriptor (d,
           A (OPERATION_POINTWISE_YDESC)));
   memcpy (&op->upper_clip, &limit, sizeof (limit));
+  memcpy (&op->slope, &slope, sizeof (slope));
   if (op->x < 0 || op->y < 0 || (b && op->b < 0))
     return CUDNN_STATUS_BAD_PARAM_DUPLICATED_ENTRIES;
   if ((op->mode == CUDNN_POINTWISE_ADD) != (b != NULL)
-      || (clip && op->mode != CUDNN_POINTWISE_RELU_FWD))
+      || ((clip || below) && op->mode != CUDNN_POINTWISE_RELU_FWD))
     return CUDNN_STATUS_BAD_PARAM;
   for (gint i = 0; i < MAX_DIMS; i++) {
     gint64 n = graph->tensors[op->y].dims[i];

@@ -28,7 +28,7 @@ typedef struct
   gint64 mode;                  /* of pointwise; or CONVOLUTION */
   gint64 x, b, y;               /* tensors; b: weights, or -1 */
   gint64 stride[2], pre[2], post[2], dilation[2];
-  gint64 upper_clip;            /* bits of a double */
+  gint64 upper_clip, slope;     /* bits of doubles */
 } Op;
 
 typedef struct

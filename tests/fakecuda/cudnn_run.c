@@ -139,14 +139,15 @@ convolve (const Op * op, Operand x, Operand w, Operand y)
 static gfloat
 apply (const Op * op, gfloat a, gfloat b)
 {
-  gdouble limit;
+  gdouble limit, slope;
 
   memcpy (&limit, &op->upper_clip, sizeof (limit));
+  memcpy (&slope, &op->slope, sizeof (slope));
   switch (op->mode) {
     case CUDNN_POINTWISE_ADD:
       return a + b;
     case CUDNN_POINTWISE_RELU_FWD:
-      return a > limit ? limit : a > 0 ? a : 0;
+      return a > limit ? limit : a > 0 ? a : a * slope;
     case CUDNN_POINTWISE_SWISH_FWD:
       return a / (1 + expf (-a));
     default:

@@ -43,7 +43,30 @@ build_residual (CiGraph * g, CiValue x, const gint * a)
   ci_graph_output (g, y, "out");
 }
 
-/* channels, groups, relu */
+/* channels, activation: a convolution reads what it leaves behind the last
+ * channel */
+static void
+build_activation (CiGraph * g, CiValue x, const gint * a)
+{
+  x = ci_graph_conv (g, x, "conv", a[0], 3, 1, 1, 1, TRUE);
+  x = ci_graph_activation (g, x, a[1]);
+  ci_graph_output (g, ci_graph_concat (g, &x, 1), "copy");
+  ci_graph_output (g, ci_graph_conv (g, x, "last", 8, 3, 1, 1, 1, TRUE),
+      "out");
+}
+
+/* channels, activation: DarkNet's, behind which the sum is */
+static void
+build_residual_activation (CiGraph * g, CiValue x, const gint * a)
+{
+  CiValue y = ci_graph_conv (g, x, "conv", a[0], 3, 1, 1, 1, TRUE);
+
+  y = ci_graph_activation (g, y, a[1]);
+  ci_graph_output (g, ci_graph_activation (g, ci_graph_add (g, x, y), a[1]),
+      "out");
+}
+
+/* channels, groups, activation */
 static void
 build_group_norm (CiGraph * g, CiValue x, const gint * a)
 {
@@ -203,6 +226,9 @@ build_deform (CiGraph * g, CiValue x, const gint * a)
 #define BILINEAR CI_RESIZE_BILINEAR
 #define SWISH CI_ACTIVATION_SWISH
 #define HARD_SIGMOID CI_ACTIVATION_HARD_SIGMOID
+#define LEAKY CI_ACTIVATION_LEAKY_RELU
+#define SIGMOID CI_ACTIVATION_SIGMOID
+#define TANH CI_ACTIVATION_TANH
 
 /* levels, out of the first layer: what follows a pyramid. Layers that share
  * their weights on all levels, and one that does not, in a row: the backend may
@@ -312,6 +338,14 @@ static const Case cases[] = {
   {"conv swish", 12, 7, 9, {20, 3, 1, 1, 1, 1, SWISH}, build_conv},
   {"conv hard sigmoid", 12, 7, 9, {13, 3, 1, 1, 1, 1, HARD_SIGMOID},
       build_conv},
+  {"conv leaky", 12, 7, 9, {13, 3, 2, 1, 1, 1, LEAKY}, build_conv},
+  {"conv 3x3 leaky of a large map", 64, 20, 26, {64, 3, 1, 1, 1, 1, LEAKY},
+      build_conv_norm},
+  {"depthwise leaky", 12, 7, 9, {12, 3, 1, 1, 12, 1, LEAKY}, build_conv},
+  {"conv sigmoid", 12, 7, 9, {13, 3, 1, 1, 1, 1, SIGMOID}, build_conv},
+  {"conv tanh", 12, 7, 9, {13, 3, 1, 1, 1, 1, TANH}, build_conv},
+  {"sigmoid before a conv", 12, 7, 9, {13, SIGMOID}, build_activation},
+  {"leaky after a sum", 13, 7, 9, {13, LEAKY}, build_residual_activation},
   {"grouped 3x3, 3 a group", 24, 6, 6, {24, 3, 1, 1, 8, 1, RELU}, build_conv},
   {"grouped 3x3, 5 a group", 15, 6, 7, {15, 3, 1, 1, 3, 1, 0}, build_conv},
   {"grouped 3x3, fewer out", 64, 7, 6, {32, 3, 2, 1, 8, 1, 0}, build_conv},
@@ -325,6 +359,8 @@ static const Case cases[] = {
   {"group norm swish", 8, 9, 6, {24, 3, SWISH}, build_group_norm},
   {"group norm, one group", 8, 9, 6, {72, 1, 0}, build_group_norm},
   {"group norm of a large map", 4, 70, 61, {72, 9, RELU}, build_group_norm},
+  {"group norm leaky", 8, 9, 6, {20, 4, LEAKY}, build_group_norm},
+  {"group norm sigmoid", 8, 9, 6, {20, 4, SIGMOID}, build_group_norm},
   {"group norm hard sigmoid", 8, 9, 6, {20, 4, HARD_SIGMOID},
       build_group_norm},
   {"max pool 3x3 s2 ceil", 20, 11, 8, {3, 2, 0, TRUE}, build_max_pool},
@@ -370,6 +406,7 @@ static const Case cases[] = {
       build_deform},
   {"deform odd channels", 13, 9, 7, {5, 3, 1, 1, 1, 1, RELU6}, build_deform},
   {"deform 5 a group", 15, 9, 7, {15, 3, 1, 1, 3, 1, SWISH}, build_deform},
+  {"deform leaky", 13, 9, 7, {5, 3, 1, 1, 1, 1, LEAKY}, build_deform},
   {"deform 1x1", 8, 9, 7, {8, 1, 1, 0, 1, 1, 0}, build_deform},
   {"deform 5x5 one pixel", 8, 1, 1, {8, 5, 1, 2, 1, 1, 0}, build_deform},
 };

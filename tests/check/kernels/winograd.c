@@ -272,7 +272,9 @@ check_case (const Case * c, gboolean of_scale)
               expected = direct (c, l, m, o, p / w, p % w, &scale);
             if (c->residual)
               expected += get_residual (at);
-            if (c->activation != CI_ACTIVATION_NONE)
+            if (c->activation == CI_ACTIVATION_LEAKY_RELU)
+              expected = MAX (expected, expected * CI_LEAKY_RELU_SLOPE);
+            else if (c->activation != CI_ACTIVATION_NONE)
               expected = MAX (expected, 0);
             if (c->activation == CI_ACTIVATION_RELU6)
               expected = MIN (expected, 6);
@@ -301,7 +303,8 @@ GST_START_TEST (test_shapes)
     {3, 2, 1, 5, FALSE, {{8, 9}, {4, 5}}, {5}},
     {64, 3, 2, 13, FALSE, {{20, 17}, {10, 9}, {5, 5}}, {64, 24},
           CI_ACTIVATION_RELU6},
-    {96, 2, 2, 64, FALSE, {{12, 31}, {6, 16}}, {48, 80}},
+    {96, 2, 2, 64, FALSE, {{12, 31}, {6, 16}}, {48, 80},
+          CI_ACTIVATION_LEAKY_RELU},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
