@@ -85,7 +85,7 @@ ci_op_name (CiOp op)
     "group_norm", "activation", "scale", "add", "max_pool",
     "global_avg_pool", "channel_scale", "concat", "coords", "weighted_add",
     "resize", "deform_conv", "fcos_detect", "conv_at", "mask_head",
-    "blend_masks"
+    "blend_masks", "solo_detect", "solo_masks"
   };
 
   return names[op];
@@ -508,6 +508,19 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
       case CI_OP_WEIGHTED_ADD:
         report (&f, node->name, "", 1, &n_srcs);
         break;
+      case CI_OP_SOLO_DETECT:
+      case CI_OP_SOLO_MASKS:
+        for (gint l = 0; node->solo.source == CI_SOLO_STATIC
+            && l < node->n_levels; l++) {
+          g_autofree gchar *prefix = g_strdup_printf ("%s.%d", node->name, l);
+          gint64 dims[4] = { node->grids[l] * node->grids[l],
+            ci_graph_node (graph, ci_solo_source (node, l, 1))->channels, 1, 1
+          };
+
+          report (&f, prefix, ".weight", 4, dims);
+          report (&f, prefix, ".bias", 1, dims);
+        }
+        break;
       default:
         break;
     }
@@ -554,6 +567,9 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
       out[0] = hw[2 * node->like];
       out[1] = hw[2 * node->like + 1];
     }
+    if ((node->op == CI_OP_SOLO_DETECT || node->op == CI_OP_SOLO_MASKS)
+        && !ci_solo_check_sizes (node, hw, error))
+      return FALSE;
     if (node->kind != CI_KIND_MAP || !node->n_srcs)
       continue;
     in = hw + 2 * node->srcs[0];

@@ -32,6 +32,8 @@ typedef enum
   CI_OP_CONV_AT,
   CI_OP_MASK_HEAD,
   CI_OP_BLEND_MASKS,
+  CI_OP_SOLO_DETECT,
+  CI_OP_SOLO_MASKS,
 } CiOp;
 
 typedef enum
@@ -59,7 +61,7 @@ typedef struct
   CiResizeMode resize_mode;     /* resize: factor = stride, */
   gint height, width;           /* or to this size, if it is not 0, */
   CiValue like;                 /* or to the size of this map, as coords. It is
-                                   not read, so it is no source. */
+                                   not read, so it is no source; solo, too */
   gboolean coord_x, coord_y;    /* coords */
 
   /* conv and deform conv: what fusion folded into the weights; prefixes of
@@ -75,6 +77,8 @@ typedef struct
   gint strides[8];
   CiMaskHeadParams mask;
   CiBlendParams blend;
+  CiSoloParams solo;
+  gint grids[8];
 
   gchar *value_name;
   gboolean is_output;
@@ -104,6 +108,19 @@ const gchar *ci_op_name (CiOp op);
  * entries per node. */
 gboolean ci_graph_infer (const CiGraph * graph, gint height, gint width,
     gint * hw, GError ** error);
+
+/* Source @index of a SOLO node's @level: 0: logits, 1 and 2: of the masks
+ * (static ones have but one). */
+static inline CiValue
+ci_solo_source (const CiNode * node, gint level, gint index)
+{
+  return node->srcs[(node->solo.source == CI_SOLO_STATIC ? 2 : 3) * level
+      + index];
+}
+
+/* FALSE and @error if sizes of a SOLO node's sources contradict its grids. */
+gboolean ci_solo_check_sizes (const CiNode * node, const gint * hw,
+    GError ** error);
 
 /* Fuses normalisation, scales, residual additions and activations into the
  * nodes before them. @keep: values that have to stay readable, per node. */

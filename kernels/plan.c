@@ -400,6 +400,9 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
         if (node->op == CI_OP_MASK_HEAD) {
           f = node->mask.stride / node->mask.out_stride;
           buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
+        } else if (node->op == CI_OP_SOLO_MASKS) {
+          buffer->grid_size = (gsize) hw[2 * node->like]
+              * hw[2 * node->like + 1];
         }
         plan->masks = i;
         if (plan->backend->alloc)

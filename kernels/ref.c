@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "plan.h"
+#include "ref.h"
 
 #include <math.h>
 #include <string.h>
@@ -691,6 +691,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   State *state = g_new0 (State, 1);
   gint64 c = node->channels, one = 1, n_srcs = node->n_srcs;
 
+  if (node->op == CI_OP_SOLO_DETECT || node->op == CI_OP_SOLO_MASKS) {
+    state_free (state);
+    return ci_ref_prepare_solo (plan, step, error);
+  }
   step->run = funcs[node->op];
   step->state = state;
   step->free_state = state_free;

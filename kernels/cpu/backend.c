@@ -42,6 +42,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_mask_head (plan, step, error);
     case CI_OP_BLEND_MASKS:
       return ci_cpu_prepare_blend_masks (plan, step, error);
+    case CI_OP_SOLO_DETECT:
+      return ci_cpu_prepare_solo_detect (plan, step, error);
+    case CI_OP_SOLO_MASKS:
+      return ci_cpu_prepare_solo_masks (plan, step, error);
     case CI_OP_NONE:
       break;
   }

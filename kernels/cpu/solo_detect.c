@@ -1,0 +1,530 @@
+/*
+ * solo_detect.c: SOLO's candidates, their masks as bits, matrix NMS
+ * (SEMANTICS-solo).
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "solo.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../simd.h"
+
+/* Rows of masks whose features fit into a cache; of maps that are enlarged,
+ * whole strips, since these share rows. */
+#define DIRECT_ROWS 2
+
+/* A class of a cell. */
+typedef struct
+{
+  gfloat value;
+  gint32 place;                 /* of the cell among those of all levels */
+  gint32 cls;
+  gint32 slot;                  /* of the cell's mask */
+} Candidate;
+
+/* A cell with a candidate: its mask. */
+typedef struct
+{
+  CiSoloCell cell;
+  gint area;
+  gint x0, x1, y0, y1;          /* of the mask; x in bytes of bits */
+  gdouble sum;                  /* of the soft mask where the mask is */
+} Slot;
+
+typedef struct
+{
+  CiPlan *plan;
+  const CiNode *node;
+  CiSolo solo;
+  gint first_place[9];
+  gint first_slot[9];
+  gint32 *slot_of;              /* per place, or -1 */
+  Candidate *candidates;        /* all cells times all classes */
+  gint n_candidates;
+  Slot *slots;
+  gint n_slots;
+  gfloat *rows;                 /* dynamic: weights, per slot */
+  gint pitch, row_bytes;        /* of soft masks, of bits: whole words */
+  guint8 *bits;                 /* per slot: h rows */
+  gdouble *sums;                /* per slot and row */
+  gfloat *overlap;              /* IoU of candidates, below the diagonal */
+  gfloat *compensation;         /* per candidate */
+  gfloat *scratch;              /* per task */
+  gsize scratch_floats;
+  gint next_item;               /* of the work to be shared */
+} Detect;
+
+static void
+detect_free (gpointer data)
+{
+  Detect *d = data;
+
+  ci_cpu_solo_clear (&d->solo);
+  free (d->slot_of);
+  free (d->candidates);
+  free (d->slots);
+  free (d->rows);
+  free (d->bits);
+  free (d->sums);
+  free (d->overlap);
+  free (d->compensation);
+  free (d->scratch);
+  g_free (d);
+}
+
+/* ---- candidates --------------------------------------------------------- */
+
+static gfloat
+sigmoid (gfloat x)
+{
+  return 1.0 / (1.0 + exp (-(gdouble) x));
+}
+
+/* Whether the value of a neighbour is more than @p, that of @logit. */
+static gboolean
+exceeds (gfloat neighbour, gfloat logit, gfloat p)
+{
+  return neighbour > logit && sigmoid (neighbour) > p;
+}
+
+static void
+consider (Detect * d, gint level, gint cell, gint cls, const gfloat * logit)
+{
+  const CiDetectParams *params = d->plan->params;
+  gint s = d->solo.grids[level], place = d->first_place[level] + cell;
+  gfloat p = sigmoid (*logit);
+  const gfloat *above = logit - (gsize) s * CI_BLOCK;
+
+  if (!(p > params->inference_threshold)
+      || (params->classes && !params->classes[cls])
+      || (cell % s && exceeds (logit[-CI_BLOCK], *logit, p))
+      || (cell >= s && exceeds (*above, *logit, p))
+      || (cell % s && cell >= s && exceeds (above[-CI_BLOCK], *logit, p)))
+    return;
+  if (d->slot_of[place] < 0) {
+    d->slot_of[place] = d->n_slots;
+    ci_cpu_solo_get_cell (&d->solo, level, cell, d->rows + (gsize) d->n_slots
+        * d->solo.row_floats, &d->slots[d->n_slots].cell);
+    d->n_slots++;
+  }
+  d->candidates[d->n_candidates++] = (Candidate) {
+  p, place, cls, d->slot_of[place]};
+}
+
+/* The next cell in which some class of a block exceeds @threshold. */
+CI_MULTIVERSION static gint
+next_cell (const gfloat * logits, gfloat threshold, gint cell, gint n)
+{
+  typedef gint64 V4i __attribute__ ((vector_size (32)));
+  const CiV8 limit = ci_v8_set1 (threshold);
+
+  for (; cell < n; cell++) {
+    V4i m = (V4i) (*(const CiV8 *) (logits + (gsize) cell * CI_BLOCK) > limit);
+
+    if (m[0] | m[1] | m[2] | m[3])
+      break;
+  }
+  return cell;
+}
+
+static void
+find_candidates (Detect * d)
+{
+  gfloat t = d->plan->params->inference_threshold;
+
+  /* with room for rounding; consider() decides */
+  t = t <= 0 ? -INFINITY : t >= 1 ? INFINITY : log (t / (1 - t)) - 1e-4;
+  d->n_candidates = d->n_slots = 0;
+  memset (d->slot_of, -1, d->first_place[d->node->n_levels]
+      * sizeof (gint32));
+  for (gint l = 0; l < d->node->n_levels; l++) {
+    const CiMap *logits = ci_plan_map (d->plan, ci_solo_source (d->node, l,
+            0));
+    gint n = logits->h * logits->w;
+
+    for (gint b = 0; b < ci_map_blocks (logits); b++) {
+      const gfloat *block = ci_map_block (logits, b);
+      gint lanes = MIN (CI_BLOCK, logits->c - b * CI_BLOCK);
+
+      for (gint i = next_cell (block, t, 0, n); i < n;
+          i = next_cell (block, t, i + 1, n))
+        for (gint k = 0; k < lanes; k++)
+          consider (d, l, i, b * CI_BLOCK + k, block + (gsize) i * CI_BLOCK
+              + k);
+    }
+    d->first_slot[l + 1] = d->n_slots;
+  }
+}
+
+/* ---- masks -------------------------------------------------------------- */
+
+/* Bits of a row of a soft mask that is above @threshold, and its sum there. */
+CI_MULTIVERSION static gdouble
+make_bits (const gfloat * soft, gint pitch, gfloat threshold, guint8 * bits)
+{
+  typedef gint64 V4i __attribute__ ((vector_size (32)));
+  const CiV8 limit = ci_v8_set1 (threshold), zero = ci_v8_set1 (0.0f);
+  gdouble total = 0;
+
+  for (gint x = 0; x < pitch; x += CI_BLOCK) {
+    CiV8 v = *(const CiV8 *) (soft + x);
+    CiV8i in = v > limit;
+    V4i m = (V4i) in;
+    guint byte = 0;
+
+    if (m[0] | m[1] | m[2] | m[3]) {
+      CiV8 s = ci_v8_select (in, v, zero);
+
+      for (gint i = 0; i < CI_BLOCK; i++)
+        byte |= (in[i] & 1) << i;
+      total += ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6])
+          + (s[3] + s[7]));
+    }
+    bits[x / CI_BLOCK] = byte;
+  }
+  return total;
+}
+
+/* Rows [@y0, @y1) of the slots [@first, @end), of one level. */
+static void
+make_rows (Detect * d, gint first, gint end, gint y0, gint y1,
+    gfloat * scratch)
+{
+  gfloat *soft = scratch + d->solo.scratch_floats;
+  gint h = d->solo.h;
+
+  for (gint i = first; i < end; i += CI_SOLO_GROUP) {
+    gint n = MIN (CI_SOLO_GROUP, end - i);
+    CiSoloCell cells[CI_SOLO_GROUP];
+
+    for (gint k = 0; k < n; k++)
+      cells[k] = d->slots[i + k].cell;
+    ci_cpu_solo_soft (&d->solo, cells, n, 0, d->solo.w, y0, y1, TRUE, scratch,
+        soft, d->pitch);
+    for (gint k = 0; k < n; k++)
+      for (gint y = y0; y < y1; y++) {
+        gsize row = (gsize) (i + k) * h + y;
+
+        d->sums[row] = make_bits (soft + ((gsize) k * CI_SOLO_ROWS + y - y0)
+            * d->pitch, d->pitch, d->node->solo.mask_threshold,
+            d->bits + row * d->row_bytes);
+      }
+  }
+}
+
+/* Work is shared by level and strip; all levels of dynamic masks are one. */
+static void
+rows_task (gpointer data, gint task, gint n_tasks)
+{
+  Detect *d = data;
+  gboolean dynamic = d->solo.source == CI_SOLO_DYNAMIC;
+  gint n_levels = dynamic ? 1 : d->node->n_levels, h = d->solo.h;
+
+  for (;;) {
+    gint item = g_atomic_int_add (&d->next_item, 1), l = 0, rows = 1;
+
+    for (; l < n_levels; l++) {
+      gint n_strips;
+
+      rows = d->solo.levels[l].xs ? CI_SOLO_ROWS : DIRECT_ROWS;
+      n_strips = (h + rows - 1) / rows;
+      if (item < n_strips)
+        break;
+      item -= n_strips;
+    }
+    if (l == n_levels)
+      return;
+    make_rows (d, dynamic ? 0 : d->first_slot[l],
+        dynamic ? d->n_slots : d->first_slot[l + 1], item * rows,
+        MIN (item * rows + rows, h), d->scratch + task * d->scratch_floats);
+  }
+}
+
+/* Area, bounds and sum of a slot. */
+CI_MULTIVERSION static void
+measure (Detect * d, gint index)
+{
+  Slot *slot = &d->slots[index];
+  gint n_words = d->row_bytes / 8;
+  const guint64 *row = (const guint64 *) (d->bits + (gsize) index * d->solo.h
+      * d->row_bytes);
+
+  slot->area = 0;
+  slot->sum = 0;
+  slot->x0 = n_words;
+  slot->x1 = slot->y1 = 0;
+  slot->y0 = d->solo.h;
+  for (gint y = 0; y < d->solo.h; y++, row += n_words) {
+    gint area = 0;
+
+    for (gint i = 0; i < n_words; i++)
+      if (row[i]) {
+        area += __builtin_popcountll (row[i]);
+        slot->x0 = MIN (slot->x0, i);
+        slot->x1 = MAX (slot->x1, i + 1);
+      }
+    if (area) {
+      slot->y0 = MIN (slot->y0, y);
+      slot->y1 = y + 1;
+    }
+    slot->area += area;
+    slot->sum += d->sums[(gsize) index * d->solo.h + y];
+  }
+}
+
+static void
+measure_task (gpointer data, gint task, gint n_tasks)
+{
+  Detect *d = data;
+
+  for (gint i = task; i < d->n_slots; i += n_tasks)
+    measure (d, i);
+}
+
+/* ---- matrix NMS --------------------------------------------------------- */
+
+static gboolean
+behind (const Candidate * a, const Candidate * b)
+{
+  if (a->value != b->value)
+    return a->value < b->value;
+  if (a->place != b->place)
+    return a->place > b->place;
+  return a->cls > b->cls;
+}
+
+static void
+sift_down (Candidate * c, gint root, gint n)
+{
+  Candidate moved = c[root];
+  gint child;
+
+  while ((child = 2 * root + 1) < n) {
+    if (child + 1 < n && behind (&c[child + 1], &c[child]))
+      child++;
+    if (!behind (&c[child], &moved))
+      break;
+    c[root] = c[child];
+    root = child;
+  }
+  c[root] = moved;
+}
+
+/* Best first; heap sort, since qsort allocates. */
+static void
+sort_candidates (Candidate * c, gint n)
+{
+  for (gint i = n / 2 - 1; i >= 0; i--)
+    sift_down (c, i, n);
+  for (gint i = n - 1; i > 0; i--) {
+    Candidate worst = c[0];
+
+    c[0] = c[i];
+    c[i] = worst;
+    sift_down (c, 0, i);
+  }
+}
+
+/* Scores with masks, best first. */
+static void
+rank (Detect * d)
+{
+  gint top_k = CLAMP (d->plan->params->pre_nms_top_k, 1, CI_SOLO_MAX_PRE_NMS), n = 0;
+
+  for (gint i = 0; i < d->n_candidates; i++) {
+    Candidate c = d->candidates[i];
+    const Slot *slot = &d->slots[c.slot];
+
+    if (slot->area <= d->node->strides[slot->cell.level])
+      continue;
+    c.value *= (gfloat) (slot->sum / slot->area);
+    d->candidates[n++] = c;
+  }
+  sort_candidates (d->candidates, n);
+  d->n_candidates = MIN (n, top_k);
+}
+
+CI_MULTIVERSION static gdouble
+overlap (const Detect * d, gint a, gint b)
+{
+  const Slot *p = &d->slots[a], *q = &d->slots[b];
+  gint x0 = MAX (p->x0, q->x0), x1 = MIN (p->x1, q->x1), inter = 0;
+  gint n_words = d->row_bytes / 8;
+  const guint64 *bits = (const guint64 *) d->bits;
+  gsize plane = (gsize) d->solo.h * n_words;
+
+  for (gint y = MAX (p->y0, q->y0); y < MIN (p->y1, q->y1); y++) {
+    const guint64 *v = bits + a * plane + (gsize) y * n_words;
+    const guint64 *w = bits + b * plane + (gsize) y * n_words;
+
+    for (gint i = x0; i < x1; i++)
+      inter += __builtin_popcountll (v[i] & w[i]);
+  }
+  return inter / ((gdouble) p->area + q->area - inter);
+}
+
+static gfloat *
+overlaps_of (const Detect * d, gint j)
+{
+  return d->overlap + (gsize) j * (j - 1) / 2;
+}
+
+static void
+overlap_task (gpointer data, gint task, gint n_tasks)
+{
+  Detect *d = data;
+  const Candidate *c = d->candidates;
+
+  for (gint j = task; j < d->n_candidates; j += n_tasks)
+    for (gint i = 0; i < j; i++)
+      overlaps_of (d, j)[i] = c[i].cls == c[j].cls ?
+          overlap (d, c[i].slot, c[j].slot) : 0;
+}
+
+static void
+decay (Detect * d)
+{
+  const CiSoloParams *params = &d->node->solo;
+
+  ci_pool_run (d->plan->pool, overlap_task, d,
+      ci_pool_get_n_threads (d->plan->pool));
+  for (gint j = 0; j < d->n_candidates; j++) {
+    gdouble most = 0, linear = 1, compensation = 0;
+
+    for (gint i = 0; i < j; i++) {
+      gdouble o = overlaps_of (d, j)[i], c = d->compensation[i];
+
+      compensation = MAX (compensation, o);
+      most = MAX (most, o * o - c * c);
+      if (params->linear)
+        linear = MIN (linear, c < 1 ? (1 - o) / (1 - c) : o < 1 ? 1 : 0);
+    }
+    d->compensation[j] = compensation;
+    d->candidates[j].value *= (gfloat) (params->linear ? linear
+        : exp (-params->sigma * most));
+  }
+  sort_candidates (d->candidates, d->n_candidates);
+}
+
+/* The first and the last column of a mask. */
+static void
+find_columns (const Detect * d, gint index, gint * x0, gint * x1)
+{
+  const Slot *slot = &d->slots[index];
+  const guint8 *bits = d->bits + (gsize) index * d->solo.h * d->row_bytes;
+
+  *x0 = d->solo.w;
+  *x1 = 0;
+  for (gint i = 8 * slot->x0; i < 8 * slot->x1; i++) {
+    guint byte = 0;
+
+    for (gint y = slot->y0; y < slot->y1; y++)
+      byte |= bits[(gsize) y * d->row_bytes + i];
+    for (gint k = 0; k < CI_BLOCK; k++)
+      if (byte >> k & 1) {
+        *x0 = MIN (*x0, i * CI_BLOCK + k);
+        *x1 = i * CI_BLOCK + k + 1;
+      }
+  }
+}
+
+static void
+set_detection (const Detect * d, CiDetectionBuffer * out, gint n,
+    const Candidate * c)
+{
+  const Slot *slot = &d->slots[c->slot];
+  gint stride = d->node->solo.stride, s = d->solo.grids[slot->cell.level];
+  gint x0, x1;
+
+  find_columns (d, c->slot, &x0, &x1);
+  out->boxes[4 * n] = x0 * stride;
+  out->boxes[4 * n + 1] = slot->y0 * stride;
+  out->boxes[4 * n + 2] = x1 * stride;
+  out->boxes[4 * n + 3] = slot->y1 * stride;
+  out->scores[n] = c->value;
+  out->classes[n] = c->cls;
+  out->levels[n] = slot->cell.level;
+  out->cells[n] = slot->cell.cell;
+  out->locations[2 * n] = (slot->cell.cell % s + 0.5f)
+      * (d->solo.w * stride) / s;
+  out->locations[2 * n + 1] = (slot->cell.cell / s + 0.5f)
+      * (d->solo.h * stride) / s;
+}
+
+static gboolean
+run_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
+{
+  Detect *d = step->state;
+  const CiDetectParams *params = plan->params;
+  CiDetectionBuffer *out = &plan->buffers[step->value].detections;
+  gint n_threads = ci_pool_get_n_threads (plan->pool);
+  gint limit = MIN (params->post_nms_top_k, step->node->capacity);
+
+  out->count = 0;
+  find_candidates (d);
+  if (!d->n_slots)
+    return TRUE;
+  d->next_item = 0;
+  ci_pool_run (plan->pool, rows_task, d, n_threads);
+  ci_pool_run (plan->pool, measure_task, d, n_threads);
+  rank (d);
+  decay (d);
+
+  /* the kept ones gather at the front of the list */
+  for (gint i = 0; i < d->n_candidates && out->count < limit; i++) {
+    Candidate c = d->candidates[i];
+    gboolean keep = c.value >= d->node->solo.update_threshold;
+
+    for (gint k = 0; k < out->count && keep
+        && params->cross_class_threshold > 0; k++)
+      keep = d->candidates[k].cls == c.cls || !(overlap (d,
+              d->candidates[k].slot, c.slot) > params->cross_class_threshold);
+    if (!keep)
+      continue;
+    set_detection (d, out, out->count, &c);
+    d->candidates[out->count++] = c;
+  }
+  return TRUE;
+}
+
+gboolean
+ci_cpu_prepare_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  Detect *d = g_new0 (Detect, 1);
+  gsize n, n_tasks = ci_pool_get_n_threads (plan->pool);
+
+  step->state = d;
+  step->free_state = detect_free;
+  step->run = run_solo_detect;
+  d->plan = plan;
+  d->node = node;
+  if (!ci_cpu_solo_init (&d->solo, plan, node, error))
+    return FALSE;
+  for (gint l = 0; l < node->n_levels; l++)
+    d->first_place[l + 1] = d->first_place[l] + node->grids[l]
+        * node->grids[l];
+  n = d->first_place[node->n_levels];
+  d->pitch = (d->solo.w + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK;
+  d->row_bytes = (d->pitch / CI_BLOCK + 7) / 8 * 8;
+  d->scratch_floats = d->solo.scratch_floats + CI_SOLO_GROUP * CI_SOLO_ROWS
+      * (gsize) d->pitch;
+  return (d->slot_of = ci_aligned_alloc0 (n * sizeof (gint32), error))
+      && (d->candidates = ci_aligned_alloc0 (n * node->channels
+          * sizeof (Candidate), error))
+      && (d->slots = ci_aligned_alloc0 (n * sizeof (Slot), error))
+      && (d->rows = ci_aligned_alloc0 ((node->solo.source == CI_SOLO_DYNAMIC ?
+              n * d->solo.row_floats : 1) * sizeof (gfloat), error))
+      && (d->bits = ci_aligned_alloc0 (n * d->solo.h * d->row_bytes, error))
+      && (d->sums = ci_aligned_alloc0 (n * d->solo.h * sizeof (gdouble),
+          error))
+      && (d->overlap = ci_aligned_alloc0 (CI_SOLO_MAX_PRE_NMS * (CI_SOLO_MAX_PRE_NMS - 1) / 2
+          * sizeof (gfloat), error))
+      && (d->compensation = ci_aligned_alloc0 (CI_SOLO_MAX_PRE_NMS * sizeof (gfloat),
+          error))
+      && (d->scratch = ci_aligned_alloc0 (n_tasks * d->scratch_floats
+          * sizeof (gfloat), error));
+}
