@@ -158,11 +158,12 @@ ci_graph_conv (CiGraph * graph, CiValue src, const gchar * name,
 }
 
 CiValue
-ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name)
+ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name,
+    gfloat eps)
 {
   CiValue value;
 
-  add_map_node (graph, CI_OP_BATCH_NORM, src, name, &value);
+  add_map_node (graph, CI_OP_BATCH_NORM, src, name, &value)->eps = eps;
   return value;
 }
 
@@ -688,6 +689,7 @@ ci_graph_fuse (CiGraph * graph, const gboolean * keep)
       CiNode *from = ci_graph_node (graph, src);
       gboolean plain = from->activation == CI_ACTIVATION_NONE
           && from->residual == CI_NO_VALUE;
+      gfloat eps = node->eps;
       gchar *name;
 
       if (uses[src] != 1 || keep[src])
@@ -698,6 +700,7 @@ ci_graph_fuse (CiGraph * graph, const gboolean * keep)
         name = g_strdup (node->name);
         take_over (node, from);
         node->norm_name = name;
+        node->eps = eps;
       } else if (node->op == CI_OP_SCALE && is_conv (from) && plain
           && !from->scale_name) {
         name = g_strdup (node->name);

@@ -67,7 +67,8 @@ typedef struct
   /* conv and deform conv: what fusion folded into the weights; prefixes of
    * tensors */
   gchar *norm_name, *scale_name;
-  /* conv, resize, channel scale: added before the activation, or
+  gfloat eps;                   /* of that batch norm, or of this one */
+  /* conv, upsample, channel scale: added before the activation, or
    * CI_NO_VALUE */
   CiValue residual;
 

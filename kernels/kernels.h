@@ -193,9 +193,11 @@ CiValue ci_graph_input (CiGraph * graph, gint channels);
 CiValue ci_graph_conv (CiGraph * graph, CiValue src, const gchar * name,
     gint out_channels, gint kernel, gint stride, gint padding, gint groups,
     gboolean bias);
-/** Inference batch norm, eps 1e-5, with `@name.{weight,bias,running_mean,
- * running_var}`. */
-CiValue ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name);
+/** Inference batch norm with `@name.{weight,bias,running_mean,running_var}`;
+ * @eps is added to the variance: 1e-5, or 0 as in torchvision's published
+ * detectors. */
+CiValue ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name,
+    gfloat eps);
 /** Group norm, eps 1e-5, over the whole map, with `@name.{weight,bias}`. */
 CiValue ci_graph_group_norm (CiGraph * graph, CiValue src, const gchar * name,
     gint groups);
@@ -613,6 +615,8 @@ gint ci_plan_get_in_flight (const CiPlan * plan);
 void ci_plan_get_detections (const CiPlan * plan, CiDetections * out);
 /** Grid of detection @index of the last run. */
 gboolean ci_plan_get_mask (const CiPlan * plan, gint index, CiMaskGrid * out);
+/** Most cells of a grid; 0 if the plan makes no masks. */
+gsize ci_plan_get_grid_size (const CiPlan * plan);
 /** Copies the kept value @name as dense NCHW floats: fills @out (its data is
  * newly allocated, free with g_free). FALSE if there is no such value. */
 gboolean ci_plan_read (const CiPlan * plan, const gchar * name, CiTensor * out);

@@ -684,6 +684,12 @@ ci_plan_get_detections (const CiPlan * plan, CiDetections * out)
   *out = plan->found;
 }
 
+gsize
+ci_plan_get_grid_size (const CiPlan * plan)
+{
+  return plan->masks == CI_NO_VALUE ? 0 : plan->buffers[plan->masks].grid_size;
+}
+
 gboolean
 ci_plan_get_mask (const CiPlan * plan, gint index, CiMaskGrid * out)
 {

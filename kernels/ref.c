@@ -105,7 +105,8 @@ run_batch_norm (CiPlan * plan, CiStep * step, GError ** error)
   for (gint c = 0; c < dst->c; c++)
     for (gint i = 0; i < dst->h * dst->w; i++)
       at (dst, c, 0, 0)[i] = (at (src, c, 0, 0)[i] - s->mean[c])
-          / sqrt (s->var[c] + 1e-5) * s->weight[c] + s->bias[c];
+          / sqrt ((gdouble) s->var[c] + step->node->eps) * s->weight[c]
+          + s->bias[c];
   return TRUE;
 }
 

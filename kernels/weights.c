@@ -155,7 +155,7 @@ ci_plan_tensor (CiPlan * plan, const gchar * prefix, const gchar * suffix,
 }
 
 gboolean
-ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
+ci_plan_batch_norm (CiPlan * plan, const gchar * name, gfloat eps, gint64 c,
     gfloat * scale, gfloat * shift, GError ** error)
 {
   g_autofree gfloat *gamma = ci_plan_tensor (plan, name, ".weight", 1, &c,
@@ -170,12 +170,13 @@ ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
   if (!var)
     return FALSE;
   for (gint64 i = 0; i < c; i++) {
-    gdouble s = gamma[i] / sqrt ((gdouble) var[i] + 1e-5);
+    gdouble s = gamma[i] / sqrt ((gdouble) var[i] + eps);
 
-    if (var[i] < 0) {
+    if (var[i] < 0 || var[i] + eps <= 0) {
       g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-          "tensor \"%s.running_var\" should not be negative, but number %"
-          G_GINT64_FORMAT " is %g", name, i, var[i]);
+          "tensor \"%s.running_var\" should be %s, but number %"
+          G_GINT64_FORMAT " is %g", name, eps > 0 ? "zero or more" :
+          "positive", i, var[i]);
       return FALSE;
     }
     scale[i] = s;
@@ -207,8 +208,8 @@ ci_plan_fold_conv (CiPlan * plan, const CiNode * node, gfloat ** weight,
   shift = g_new0 (gfloat, c);
   for (gint64 o = 0; o < c; o++)
     scale[o] = 1.0f;
-  if (node->norm_name && !ci_plan_batch_norm (plan, node->norm_name, c, scale,
-          shift, error))
+  if (node->norm_name && !ci_plan_batch_norm (plan, node->norm_name, node->eps,
+          c, scale, shift, error))
     return FALSE;
   if (node->scale_name) {
     g_autofree gfloat *s = ci_plan_tensor (plan, node->scale_name, "", 1, &one,

@@ -3,10 +3,10 @@
 
 CiValue
 ci_block_norm (CiGraph * graph, CiValue x, const gchar * norm_name,
-    CiNorm norm, CiActivation activation)
+    CiNorm norm, gfloat eps, CiActivation activation)
 {
   if (norm == CI_NORM_BN)
-    x = ci_graph_batch_norm (graph, x, norm_name);
+    x = ci_graph_batch_norm (graph, x, norm_name, eps);
   else if (norm == CI_NORM_GN)
     x = ci_graph_group_norm (graph, x, norm_name, CI_NORM_GROUPS);
   if (activation != CI_ACTIVATION_NONE)
@@ -22,22 +22,20 @@ ci_block_conv (CiGraph * graph, CiValue src, const gchar * conv,
   CiValue x = ci_graph_conv (graph, src, conv, out_channels, kernel, stride,
       kernel / 2, groups, bias);
 
-  return ci_block_norm (graph, x, norm_name, norm, activation);
+  return ci_block_norm (graph, x, norm_name, norm, CI_NORM_EPS, activation);
 }
 
 CiValue
-ci_block_deform_conv (CiGraph * graph, CiValue src, const gchar * offset,
-    const gchar * conv, const gchar * norm_name, CiNorm norm,
-    gint out_channels, gint stride, gint groups, gboolean bias,
-    CiActivation activation)
+ci_block_deform (CiGraph * graph, CiValue src, const gchar * offset,
+    const gchar * conv, gint out_channels, gint stride, gint groups,
+    gboolean bias)
 {
   /* of each of the 3x3 taps: dy, dx and a weight */
   CiValue offsets = ci_graph_conv (graph, src, offset, 3 * 9, 3, stride, 1, 1,
       TRUE);
-  CiValue x = ci_graph_deform_conv (graph, src, offsets, conv, out_channels, 3,
-      stride, 1, groups, bias);
 
-  return ci_block_norm (graph, x, norm_name, norm, activation);
+  return ci_graph_deform_conv (graph, src, offsets, conv, out_channels, 3,
+      stride, 1, groups, bias);
 }
 
 CiValue

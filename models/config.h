@@ -14,11 +14,13 @@ G_BEGIN_DECLS
 #define CI_MAX_LEVELS 8
 #define CI_NORM_GROUPS 32       /* of every group norm */
 
+/* One per method (method.h); files have the names, not the numbers. */
 typedef enum
 {
   CI_ARCHITECTURE_CONDINST,     /* BoxInst is one with 16 mask features */
-  CI_ARCHITECTURE_FCOS,         /* boxes only */
   CI_ARCHITECTURE_BLENDMASK,
+  CI_ARCHITECTURE_FCOS,         /* boxes only */
+  CI_N_ARCHITECTURES
 } CiArchitecture;
 
 typedef enum
@@ -28,6 +30,16 @@ typedef enum
   CI_BACKBONE_DLA,
   CI_BACKBONE_VOVNET,           /* with eSE */
 } CiBackboneType;
+
+/* Whose names a ResNet's tensors have (ci_resnet_names). */
+enum
+{
+  CI_RESNET_DETECTRON2,         /* backbone.bottom_up.res2.0.conv1.norm */
+  CI_RESNET_TORCHVISION,        /* backbone.body.layer1.0.bn1 */
+  CI_RESNET_MMDETECTION,        /* backbone.layer1.0.bn1 */
+  CI_RESNET_YOLACT,             /* backbone.layers.0.0.bn1 */
+  CI_N_RESNET_NAMES
+};
 
 typedef enum
 {
@@ -45,7 +57,7 @@ typedef enum
 typedef struct
 {
   gchar *name;                  /* "condinst-light" */
-  CiArchitecture architecture;  /* "condinst", "fcos", "blendmask" */
+  CiArchitecture architecture;
 
   struct
   {
@@ -58,6 +70,8 @@ typedef struct
   {
     CiBackboneType type;
     CiNorm norm;
+    gfloat norm_eps;            /* of batch norm; 1e-5 but for few */
+    gint names;                 /* resnet: CI_RESNET_DETECTRON2, ... */
     gint depth;                 /* resnet: 18, 34, 50, 101; dla: 34; vovnet:
                                    19, 39, 57, 99 */
     gint stem_out_channels, res2_out_channels;
@@ -140,12 +154,6 @@ gint ci_config_n_parameters (const CiConfig * config);
 /* model.c, for session.c */
 const CiConfig *ci_model_get_config (const CiModel * model);
 const CiWeights *ci_model_get_weights (const CiModel * model);
-
-/* network.c: the network that @config describes. @dense_top: the maps
- * `head.L.top` of what is evaluated at the detections only as well (for
- * dumps). */
-CiGraph *ci_network_build (const CiConfig * config, gint capacity,
-    gboolean full_map, gboolean dense_top);
 
 G_END_DECLS
 

@@ -75,7 +75,7 @@ tree (CiGraph * g, CiFeature x, const CiConfig * config, const gchar * module,
 
 void
 ci_backbone_dla (CiGraph * g, CiValue input, const CiConfig * config,
-    const gchar * prefix, CiFeature c[3])
+    const gchar * prefix, CiFeature c[4])
 {
   static const struct
   {
@@ -99,15 +99,12 @@ ci_backbone_dla (CiGraph * g, CiValue input, const CiConfig * config,
   }
   for (guint i = 0; i < G_N_ELEMENTS (levels); i++) {
     g_autofree gchar *module = g_strdup_printf ("%slevel%u.", prefix, i + 2);
+    g_autofree gchar *feature = g_strdup_printf ("feat.level%u", i + 2);
 
     x.value = tree (g, x, config, module, levels[i].depth, levels[i].channels,
         2, i > 0, NULL, 0);
     x.channels = levels[i].channels;
-    if (i > 0) {
-      g_autofree gchar *name = g_strdup_printf ("feat.level%u", i + 2);
-
-      ci_graph_name (g, x.value, name);
-      c[i - 1] = x;
-    }
+    ci_graph_name (g, x.value, feature);
+    c[i] = x;
   }
 }

@@ -4,11 +4,109 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "blocks.h"
+#include "method.h"
 
 #include <string.h>
 
 #define HEAD "proposal_generator.fcos_head."
+
+/* ---- description -------------------------------------------------------- */
+
+void
+ci_fcos_read (const CiSection * root, CiConfig * config)
+{
+  CiSection s = ci_section_open (root, "fcos", "fcos.");
+  CiSection input = ci_section_open (root, "input", "input.");
+  gint n_levels, divisor = config->input.size_divisor;
+  gfloat strides[CI_MAX_LEVELS];
+  gfloat *sizes = config->fcos.sizes_of_interest;
+  gint n, i;
+
+  if (divisor % 32)
+    ci_section_fail (&input, "size_divisor", CI_ERROR_BAD_FORMAT, "expected a "
+        "multiple of 32 (the stride of the backbone), found %d", divisor);
+  ci_pyramid_read (root, config);
+  n_levels = 3 + config->fpn.top_levels;
+  config->fcos.n_levels = n_levels;
+  for (i = 0; i < n_levels; i++) {
+    config->fcos.strides[i] = 8 << i;
+    sizes[i] = 64 << i;
+  }
+  n = ci_section_floats (&s, "strides", strides, n_levels, n_levels, 1, 16384);
+  for (i = 0; i < n; i++)
+    if (strides[i] != config->fcos.strides[i])
+      ci_section_fail (&s, "strides", CI_ERROR_BAD_FORMAT,
+          "expected %d for level P%d, found %g", config->fcos.strides[i],
+          i + 3, strides[i]);
+  config->fcos.num_share_convs =
+      ci_section_int (&s, "num_share_convs", 0, 0, 32);
+  config->fcos.num_cls_convs = ci_section_int (&s, "num_cls_convs", 4, 0, 32);
+  config->fcos.num_box_convs = ci_section_int (&s, "num_box_convs", 4, 0, 32);
+  config->fcos.norm = ci_section_norm (&s, "norm", config->fpn.out_channels,
+      "fpn.out_channels");
+  config->fcos.use_deformable =
+      ci_section_boolean (&s, "use_deformable", FALSE);
+  config->fcos.prediction_kernel =
+      ci_section_int (&s, "prediction_kernel", 3, 1, 3);
+  if (config->fcos.prediction_kernel == 2)
+    ci_section_fail (&s, "prediction_kernel", CI_ERROR_BAD_FORMAT,
+        "expected 1 or 3, found 2");
+  config->fcos.use_scale = ci_section_boolean (&s, "use_scale", TRUE);
+  n = ci_section_floats (&s, "sizes_of_interest", sizes, n_levels - 1,
+      n_levels, 1, 65536);
+  /* the official configs leave the last level out: everything above */
+  if (n == n_levels - 1)
+    sizes[n] = 2 * sizes[n - 1];
+  config->fcos.thresh_with_ctr =
+      ci_section_boolean (&s, "thresh_with_ctr", TRUE);
+}
+
+void
+ci_fcos_write (GString * out, const CiConfig * c)
+{
+  gfloat strides[CI_MAX_LEVELS];
+
+  ci_pyramid_write (out, c);
+  for (gint i = 0; i < c->fcos.n_levels; i++)
+    strides[i] = c->fcos.strides[i];
+  ci_write_open (out, "fcos");
+  ci_write_floats (out, "strides", strides, c->fcos.n_levels);
+  ci_write_int (out, "num_share_convs", c->fcos.num_share_convs);
+  ci_write_int (out, "num_cls_convs", c->fcos.num_cls_convs);
+  ci_write_int (out, "num_box_convs", c->fcos.num_box_convs);
+  ci_write_string (out, "norm", ci_norm_names[c->fcos.norm]);
+  ci_write_boolean (out, "use_deformable", c->fcos.use_deformable);
+  ci_write_int (out, "prediction_kernel", c->fcos.prediction_kernel);
+  ci_write_boolean (out, "use_scale", c->fcos.use_scale);
+  ci_write_floats (out, "sizes_of_interest", c->fcos.sizes_of_interest,
+      c->fcos.n_levels);
+  ci_write_boolean (out, "thresh_with_ctr", c->fcos.thresh_with_ctr);
+  ci_write_close (out);
+}
+
+/* ---- parameters of masks ------------------------------------------------ */
+
+gint
+ci_config_n_parameters (const CiConfig * config)
+{
+  gint size = config->blendmask.attention_size;
+  gint in = config->condinst.branch_out_channels
+      + (config->condinst.rel_coords ? 2 : 0);
+  gint n = 0;
+
+  if (config->architecture == CI_ARCHITECTURE_BLENDMASK)
+    return config->blendmask.num_bases * size * size;
+  for (gint i = 0; i < config->condinst.head_num_layers; i++) {
+    gint out = i == config->condinst.head_num_layers - 1 ? 1
+        : config->condinst.head_channels;
+
+    n += out * (in + 1);
+    in = out;
+  }
+  return n;
+}
+
+/* ---- graph -------------------------------------------------------------- */
 
 /* A row of convolutions on every level of a pyramid, in place. */
 typedef struct
@@ -30,8 +128,7 @@ build_conv (CiGraph * g, const CiConfig * config, const Tower * tower, gint i)
 
   for (gint l = 0; l < config->fcos.n_levels; l++)
     tower->x[l] = tower->deformable && i == tower->n_convs - 1 ?
-        ci_block_deform_conv (g, tower->x[l], offset, inner, NULL,
-        CI_NORM_NONE, channels, 1, 1, TRUE, CI_ACTIVATION_NONE) :
+        ci_block_deform (g, tower->x[l], offset, inner, channels, 1, 1, TRUE) :
         ci_graph_conv (g, tower->x[l], name, channels, 3, 1, 1, 1, TRUE);
 }
 
@@ -47,7 +144,7 @@ build_norm (CiGraph * g, const CiConfig * config, const Tower * tower, gint i)
         : g_strdup_printf (HEAD "%s_tower.%d", tower->name, 3 * i + 1);
 
     tower->x[l] = ci_block_norm (g, tower->x[l], name, norm,
-        CI_ACTIVATION_RELU);
+        CI_NORM_EPS, CI_ACTIVATION_RELU);
   }
 }
 
@@ -83,14 +180,17 @@ predict (CiGraph * g, const CiConfig * config, const CiValue * x,
 }
 
 CiValue
-ci_fcos_build (CiGraph * g, const CiConfig * config, const CiValue * pyramid,
-    gint capacity, CiValue * box_towers)
+ci_fcos_build (CiGraph * g, CiValue input, const CiConfig * config,
+    gint capacity, CiValue * pyramid, CiValue * box_towers)
 {
+  const gchar *prefix = config->fpn.type == CI_NECK_BIFPN
+      ? "backbone.bottom_up.backbone." : "backbone.bottom_up.";
   gint n = config->fcos.n_levels;
   gsize bytes = n * sizeof (CiValue);
   CiValue shared[CI_MAX_LEVELS], cls[CI_MAX_LEVELS];
   CiValue logits[CI_MAX_LEVELS], reg[CI_MAX_LEVELS], ctr[CI_MAX_LEVELS];
   CiFcosLevel levels[CI_MAX_LEVELS];
+  CiFeature c[4];
   gboolean deformable = config->fcos.use_deformable;
   const Tower share = { "share", config->fcos.num_share_convs, FALSE, shared };
   const Tower towers[] = {
@@ -98,6 +198,8 @@ ci_fcos_build (CiGraph * g, const CiConfig * config, const CiValue * pyramid,
     {"bbox", config->fcos.num_box_convs, deformable, box_towers},
   };
 
+  ci_backbone_build (g, input, config, prefix, c);
+  ci_pyramid_build (g, config, c, pyramid);
   memcpy (shared, pyramid, bytes);
   build_towers (g, config, &share, 1);
   memcpy (cls, shared, bytes);
@@ -144,3 +246,18 @@ ci_fcos_predict_at (CiGraph * g, const CiConfig * config,
   ci_graph_name (g, rows, "pre.params");
   return rows;
 }
+
+static void
+build (CiGraph * g, CiValue input, const CiConfig * config,
+    const CiBuildOptions * options)
+{
+  CiValue pyramid[CI_MAX_LEVELS], box_towers[CI_MAX_LEVELS];
+
+  ci_fcos_build (g, input, config, options->capacity, pyramid, box_towers);
+}
+
+/* boxes are all */
+const CiMethod ci_method_fcos = {
+  "fcos", "FCOS", HEAD "cls_logits.weight", ci_fcos_recognise, ci_fcos_read,
+  ci_fcos_write, build
+};

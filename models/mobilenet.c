@@ -21,15 +21,16 @@ conv_norm (CiGraph * g, CiValue x, const CiConfig * config,
 
 void
 ci_backbone_mobilenet_v2 (CiGraph * g, CiValue x, const CiConfig * config,
-    const gchar * prefix, CiFeature c[3])
+    const gchar * prefix, CiFeature c[4])
 {
-  /* table 2 of the paper; level: of the last block of a resolution, + 1 */
+  /* table 2 of the paper; level: of the last block of a resolution, 1 for
+   * stride 4 */
   static const struct
   {
     gint expansion, channels, n, stride, level;
   } rows[] = {
-    {1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2, 1}, {6, 64, 4, 2},
-    {6, 96, 3, 1, 2}, {6, 160, 3, 2}, {6, 320, 1, 1, 3}
+    {1, 16, 1, 1}, {6, 24, 2, 2, 1}, {6, 32, 3, 2, 2}, {6, 64, 4, 2},
+    {6, 96, 3, 1, 3}, {6, 160, 3, 2}, {6, 320, 1, 1, 4}
   };
   g_autofree gchar *stem = g_strconcat (prefix, "features.0.", NULL);
   gint in = 32 * config->backbone.width_mult, index = 1;
@@ -56,7 +57,7 @@ ci_backbone_mobilenet_v2 (CiGraph * g, CiValue x, const CiConfig * config,
     }
     if (rows[r].level) {
       g_autofree gchar *name = g_strdup_printf ("feat.res%d",
-          rows[r].level + 2);
+          rows[r].level + 1);
 
       ci_graph_name (g, x, name);
       c[rows[r].level - 1] = (CiFeature) {

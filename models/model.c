@@ -7,6 +7,7 @@
 #include <glib/gstdio.h>
 
 #include "json.h"
+#include "method.h"
 #include "random.h"
 #include "safetensors.h"
 #include "upstream.h"
@@ -183,8 +184,7 @@ check_tensors (CiModel * model, GError ** error)
   g_autoptr (GHashTable) needed = g_hash_table_new_full (g_str_hash,
       g_str_equal, g_free, NULL);
   TensorCheck check = { model, 0, needed, 0, g_string_new (NULL) };
-  CiGraph *graph = ci_network_build (model->config,
-      model->config->inference.post_nms_top_k, FALSE, FALSE);
+  CiGraph *graph = ci_network_build (model->config, NULL);
 
   ci_graph_foreach_tensor (graph, check_tensor, &check);
   ci_graph_free (graph);
@@ -474,8 +474,7 @@ load_random (const gchar * name, const gchar * key, const Hints * hints,
   model->weights.lookup = lookup_random;
   model->random = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
       random_tensor_free);
-  graph = ci_network_build (config, config->inference.post_nms_top_k, FALSE,
-      FALSE);
+  graph = ci_network_build (config, NULL);
   ci_graph_foreach_tensor (graph, add_random_tensor, model);
   ci_graph_free (graph);
   return model;

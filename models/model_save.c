@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "config.h"
+#include "method.h"
 
 #include <string.h>
 
@@ -96,8 +96,7 @@ ci_model_save (const CiModel * model, const gchar * path, gboolean half,
   g_autofree gchar *json = ci_config_to_json (config);
   const gchar *const metadata[] = { "condinst", json, NULL };
   Writer w = { ci_model_get_weights (model), half };
-  CiGraph *graph = ci_network_build (config,
-      config->inference.post_nms_top_k, FALSE, FALSE);
+  CiGraph *graph = ci_network_build (config, NULL);
   gboolean ok;
 
   w.names = g_ptr_array_new_with_free_func (g_free);

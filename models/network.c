@@ -3,11 +3,17 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "blocks.h"
+#include "method.h"
 
-CiGraph *
-ci_network_build (const CiConfig * config, gint capacity, gboolean full_map,
-    gboolean dense_top)
+const CiMethod *const ci_methods[CI_N_ARCHITECTURES] = {
+  [CI_ARCHITECTURE_CONDINST] = &ci_method_condinst,
+  [CI_ARCHITECTURE_BLENDMASK] = &ci_method_blendmask,
+  [CI_ARCHITECTURE_FCOS] = &ci_method_fcos,
+};
+
+void
+ci_backbone_build (CiGraph * graph, CiValue input, const CiConfig * config,
+    const gchar * prefix, CiFeature c[4])
 {
   static const CiBackboneFunc backbones[] = {
     [CI_BACKBONE_RESNET] = ci_backbone_resnet,
@@ -15,28 +21,20 @@ ci_network_build (const CiConfig * config, gint capacity, gboolean full_map,
     [CI_BACKBONE_DLA] = ci_backbone_dla,
     [CI_BACKBONE_VOVNET] = ci_backbone_vovnet,
   };
-  const gchar *prefix = config->fpn.type == CI_NECK_BIFPN
-      ? "backbone.bottom_up.backbone." : "backbone.bottom_up.";
-  CiGraph *g = ci_graph_new ();
-  CiValue input = ci_graph_input (g, 3), detections;
-  CiValue pyramid[CI_MAX_LEVELS], box_towers[CI_MAX_LEVELS];
-  CiFeature c[3];
 
-  ci_graph_name (g, input, "input");
-  backbones[config->backbone.type] (g, input, config, prefix, c);
-  ci_pyramid_build (g, config, c, pyramid);
-  detections = ci_fcos_build (g, config, pyramid, capacity, box_towers);
-  switch (config->architecture) {
-    case CI_ARCHITECTURE_CONDINST:
-      ci_condinst_build (g, config, pyramid, box_towers, detections, full_map,
-          dense_top);
-      break;
-    case CI_ARCHITECTURE_BLENDMASK:
-      ci_blendmask_build (g, config, pyramid, box_towers, detections,
-          dense_top);
-      break;
-    case CI_ARCHITECTURE_FCOS:
-      break;                    /* boxes are all */
-  }
-  return g;
+  backbones[config->backbone.type] (graph, input, config, prefix ? prefix
+      : ci_resnet_names[config->backbone.names].prefix, c);
+}
+
+CiGraph *
+ci_network_build (const CiConfig * config, const CiBuildOptions * options)
+{
+  const CiBuildOptions defaults = { config->inference.post_nms_top_k };
+  CiGraph *graph = ci_graph_new ();
+  CiValue input = ci_graph_input (graph, 3);
+
+  ci_graph_name (graph, input, "input");
+  ci_methods[config->architecture]->build (graph, input, config,
+      options ? options : &defaults);
+  return graph;
 }

@@ -188,8 +188,11 @@ static gboolean
 expand_row (const Row * row, const gchar * name, CiUpstream * upstream,
     GError ** error)
 {
-  static const gchar *const methods[] =
-      { "CondInst", "OneStageDetector", "BlendMask" };
+  static const gchar *const methods[] = {
+    [CI_ARCHITECTURE_CONDINST] = "CondInst",
+    [CI_ARCHITECTURE_BLENDMASK] = "BlendMask",
+    [CI_ARCHITECTURE_FCOS] = "OneStageDetector",
+  };
   static const gchar *const backbones[] =
       { "resnet", "mobilenetv2", "dla", "vovnet" };
   const Backbone *b = row->backbone;

@@ -5,9 +5,58 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "blocks.h"
+#include "method.h"
 
 #include <string.h>
+
+static const gchar *const necks[] = { "fpn", "bifpn", NULL };
+
+/* ---- description -------------------------------------------------------- */
+
+void
+ci_pyramid_read (const CiSection * root, CiConfig * config)
+{
+  CiSection s = ci_section_open (root, "fpn", "fpn.");
+
+  config->fpn.type = ci_section_choice (&s, "type", CI_NECK_FPN, necks);
+  config->fpn.out_channels =
+      ci_section_int (&s, "out_channels", 256, 1, 65536);
+  config->fpn.norm =
+      ci_section_norm (&s, "norm", config->fpn.out_channels,
+      "fpn.out_channels");
+  config->fpn.top_levels = ci_section_int (&s, "top_levels", 2, 0, 2);
+  if (config->fpn.type == CI_NECK_FPN) {
+    config->fpn.output_convs = ci_section_boolean (&s, "output_convs", TRUE);
+    return;
+  }
+  config->fpn.num_repeats = ci_section_int (&s, "num_repeats", 6, 1, 32);
+  /* what the official code has no nodes, or no names, for */
+  if (config->fpn.top_levels == 1)
+    ci_section_fail (&s, "top_levels", CI_ERROR_UNSUPPORTED,
+        "expected 0 or 2 with a bifpn, found 1");
+  if (config->backbone.type != CI_BACKBONE_RESNET
+      && config->backbone.type != CI_BACKBONE_MOBILENET_V2)
+    ci_section_fail (&s, "type", CI_ERROR_UNSUPPORTED, "expected a resnet or "
+        "mobilenet_v2 under a bifpn, found %s",
+        ci_backbone_names[config->backbone.type]);
+}
+
+void
+ci_pyramid_write (GString * out, const CiConfig * c)
+{
+  ci_write_open (out, "fpn");
+  ci_write_string (out, "type", necks[c->fpn.type]);
+  ci_write_int (out, "out_channels", c->fpn.out_channels);
+  ci_write_string (out, "norm", ci_norm_names[c->fpn.norm]);
+  if (c->fpn.type == CI_NECK_FPN)
+    ci_write_boolean (out, "output_convs", c->fpn.output_convs);
+  else
+    ci_write_int (out, "num_repeats", c->fpn.num_repeats);
+  ci_write_int (out, "top_levels", c->fpn.top_levels);
+  ci_write_close (out);
+}
+
+/* ---- convolutions ------------------------------------------------------- */
 
 /* Convolution `@name` with its `.norm`; without a norm it has a bias. */
 static CiValue
@@ -23,25 +72,46 @@ conv_norm (CiGraph * g, CiValue x, const CiConfig * config,
 
 /* ---- FPN ---------------------------------------------------------------- */
 
+void
+ci_block_fpn (CiGraph * g, const CiFpn * fpn, const CiFeature * c, gint n,
+    gint channels, CiValue * p)
+{
+  gboolean bias = fpn->norm == CI_NORM_NONE;
+  CiValue sum = CI_NO_VALUE;
+
+  for (gint i = n - 1; i >= 0; i--) {
+    gint number = fpn->first + i * fpn->step;
+    g_autofree gchar *lateral = g_strdup_printf ("%s%d%s", fpn->lateral,
+        number, fpn->lateral_end);
+    g_autofree gchar *lateral_norm = g_strconcat (lateral, ".norm", NULL);
+    CiValue x = ci_block_conv (g, c[i].value, lateral, lateral_norm,
+        fpn->norm, channels, 1, 1, 1, bias, CI_ACTIVATION_NONE);
+
+    if (sum != CI_NO_VALUE)
+      x = ci_graph_add (g, x, ci_graph_upsample_like (g, sum, x, fpn->resize));
+    p[i] = sum = x;
+  }
+  for (gint i = n - 1; i >= 0 && fpn->outputs; i--) {
+    gint number = fpn->first + i * fpn->step;
+    g_autofree gchar *output = g_strdup_printf ("%s%d%s", fpn->output, number,
+        fpn->output_end);
+    g_autofree gchar *output_norm = g_strconcat (output, ".norm", NULL);
+
+    p[i] = ci_block_conv (g, p[i], output, output_norm, fpn->norm, channels,
+        3, 1, 1, bias, fpn->activation);
+  }
+}
+
 static void
-build_fpn (CiGraph * g, const CiConfig * config, const CiFeature c[3],
+build_fpn (CiGraph * g, const CiConfig * config, const CiFeature c[4],
     CiValue * p)
 {
-  CiValue m = CI_NO_VALUE;
+  const CiFpn fpn = { "backbone.fpn_lateral", "backbone.fpn_output", "", "", 3,
+    1, config->fpn.norm, CI_RESIZE_NEAREST, config->fpn.output_convs,
+    CI_ACTIVATION_NONE
+  };
 
-  for (gint i = 2; i >= 0; i--) {
-    g_autofree gchar *lateral = g_strdup_printf ("backbone.fpn_lateral%d",
-        i + 3);
-    g_autofree gchar *output = g_strdup_printf ("backbone.fpn_output%d",
-        i + 3);
-    CiValue x = conv_norm (g, c[i].value, config, lateral, 1, FALSE);
-
-    if (m != CI_NO_VALUE)
-      x = ci_graph_add (g, x, ci_graph_upsample (g, m, 2, CI_RESIZE_NEAREST));
-    m = x;
-    p[i] = config->fpn.output_convs ? conv_norm (g, m, config, output, 3,
-        FALSE) : m;
-  }
+  ci_block_fpn (g, &fpn, c + 1, 3, config->fpn.out_channels, p);
   /* P7 sees P6 through a ReLU, P6 itself is used without */
   for (gint i = 0; i < config->fpn.top_levels; i++) {
     CiValue below = p[2 + i];
@@ -133,13 +203,13 @@ build_repeat (CiGraph * g, const CiConfig * config, const gchar * repeat,
 }
 
 static void
-build_bifpn (CiGraph * g, const CiConfig * config, const CiFeature c[3],
+build_bifpn (CiGraph * g, const CiConfig * config, const CiFeature c[4],
     CiValue * out)
 {
   gint n = config->fcos.n_levels, channels = config->fpn.out_channels;
   CiFeature p[CI_MAX_LEVELS];
 
-  memcpy (p, c, 3 * sizeof (CiFeature));
+  memcpy (p, c + 1, 3 * sizeof (CiFeature));
   for (gint l = 3; l < n; l++) {
     CiValue x = p[l - 1].value;
 
@@ -161,7 +231,7 @@ build_bifpn (CiGraph * g, const CiConfig * config, const CiFeature c[3],
 
 void
 ci_pyramid_build (CiGraph * graph, const CiConfig * config,
-    const CiFeature c[3], CiValue * pyramid)
+    const CiFeature c[4], CiValue * pyramid)
 {
   if (config->fpn.type == CI_NECK_BIFPN)
     build_bifpn (graph, config, c, pyramid);

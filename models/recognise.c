@@ -1,158 +1,41 @@
 /*
  * recognise.c: what network a checkpoint holds, from the names and shapes of
- * its tensors (golden/SEMANTICS.md sections 2 and 3).
+ * its tensors (golden/SEMANTICS.md sections 2 and 3): backbones, FCOS heads,
+ * and the choice among the methods, whose files tell the rest.
  *
  * Only what tells networks apart is looked at; whether all tensors are there
  * and fit is checked against the finished network (model.c).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "upstream.h"
+#include "method.h"
 
-#include <math.h>
 #include <string.h>
-
-#include "tensors.h"
 
 #define BOTTOM_UP "backbone.bottom_up."
 #define HEAD "proposal_generator.fcos_head."
-#define MAX_BLOCKS 64           /* of a stage, convolutions of a tower, .. */
-
-typedef struct
-{
-  const CiCheckpoint *checkpoint;
-  const gchar *source;
-  const gchar *bottom_up;       /* prefix of the backbone */
-  CiConfig *config;
-  GError **error;
-} Reader;
-
-static gboolean G_GNUC_PRINTF (2, 3)
-unsupported (const Reader * r, const gchar * format, ...)
-{
-  g_autofree gchar *what = NULL;
-  va_list args;
-
-  va_start (args, format);
-  what = g_strdup_vprintf (format, args);
-  va_end (args);
-  g_set_error (r->error, CI_ERROR, CI_ERROR_UNSUPPORTED, "%s: %s", r->source,
-      what);
-  return FALSE;
-}
-
-static gboolean
-lookup_v (const Reader * r, CiTensor * tensor, const gchar * format,
-    va_list args)
-{
-  g_autofree gchar *name = g_strdup_vprintf (format, args);
-
-  return ci_checkpoint_lookup (r->checkpoint, name, tensor);
-}
-
-static gboolean G_GNUC_PRINTF (2, 3)
-has (const Reader * r, const gchar * format, ...)
-{
-  CiTensor tensor;
-  gboolean found;
-  va_list args;
-
-  va_start (args, format);
-  found = lookup_v (r, &tensor, format, args);
-  va_end (args);
-  return found;
-}
-
-/* Dimension @index of a tensor; 0 if there is none. */
-static gint G_GNUC_PRINTF (3, 4)
-dim (const Reader * r, gint index, const gchar * format, ...)
-{
-  CiTensor tensor;
-  gboolean found;
-  va_list args;
-
-  va_start (args, format);
-  found = lookup_v (r, &tensor, format, args);
-  va_end (args);
-  return found && index < tensor.n_dims ?
-      (gint) CLAMP (tensor.dims[index], 0, G_MAXINT) : 0;
-}
-
-/* What normalises behind the convolution whose norm is called @name. */
-static CiNorm
-norm_of (const Reader * r, const gchar * name)
-{
-  if (has (r, "%s.running_mean", name))
-    return CI_NORM_BN;
-  return has (r, "%s.weight", name) ? CI_NORM_GN : CI_NORM_NONE;
-}
-
-/* The @n values of the tensor @name; FALSE if it has others, or is missing. */
-static gboolean
-read_values (const Reader * r, const gchar * name, gfloat * out, gint n)
-{
-  CiTensor t;
-
-  if (!ci_checkpoint_lookup (r->checkpoint, name, &t)
-      || ci_tensor_n_elements (&t) != (gsize) n)
-    return FALSE;
-  for (gint i = 0; i < n; i++) {
-    switch (t.dtype) {
-      case CI_DTYPE_F32:
-        out[i] = ((const gfloat *) t.data)[i];
-        break;
-      case CI_DTYPE_F16:
-        out[i] = ci_half_to_float (((const guint16 *) t.data)[i]);
-        break;
-      case CI_DTYPE_F64:
-        out[i] = ((const gdouble *) t.data)[i];
-        break;
-      case CI_DTYPE_I32:
-        out[i] = ((const gint32 *) t.data)[i];
-        break;
-      case CI_DTYPE_I64:
-        out[i] = ((const gint64 *) t.data)[i];
-        break;
-      case CI_DTYPE_U8:
-        out[i] = ((const guint8 *) t.data)[i];
-        break;
-    }
-    if (!isfinite (out[i]))
-      return FALSE;
-  }
-  return TRUE;
-}
-
-/* How far the values of @name may be from what was rounded to them. */
-static gfloat
-get_rounding (const Reader * r, const gchar * name)
-{
-  g_autofree gchar *text = ci_checkpoint_describe (r->checkpoint, name);
-
-  if (g_str_has_prefix (text, "F16"))
-    return 1 / 2048.0f;
-  return g_str_has_prefix (text, "BF16") ? 1 / 256.0f : 0;
-}
 
 /* ---- backbones -------------------------------------------------------- */
 
 /* Which stages have deformable blocks, and at what interval. */
 static gboolean
-read_deformable (const Reader * r, const gint blocks[4])
+read_deformable (const CiReader * r, const gchar * prefix,
+    const gint blocks[4])
 {
+  const CiResnetNames *names = &ci_resnet_names[r->config->backbone.names];
   guint64 found[4] = { 0 };
   gboolean any = FALSE;
   gint interval, s, i;
 
-  for (s = 0; s < 4; s++)
+  for (s = 0; s < 4 && names->offset; s++)
     for (i = 0; i < blocks[s]; i++) {
-      gint channels = dim (r, 0, "%sres%d.%d.conv2_offset.weight",
-          r->bottom_up, s + 2, i);
+      gint channels = ci_reader_dim (r, 0, "%s%s%d.%d.conv2%s.weight", prefix,
+          names->stage, names->first_stage + s, i, names->offset);
 
       if (channels != 0 && channels != 27)
-        return unsupported (r, "res%d.%d has %d offset channels; deformable "
-            "convolutions here are modulated, of one group: 27", s + 2, i,
-            channels);
+        return ci_reader_fail (r, "%s%d.%d has %d offset channels; deformable "
+            "convolutions here are modulated, of one group: 27", names->stage,
+            names->first_stage + s, i, channels);
       if (channels)
         found[s] |= G_GUINT64_CONSTANT (1) << i;
     }
@@ -161,7 +44,7 @@ read_deformable (const Reader * r, const gint blocks[4])
     any |= found[s] != 0;
   }
   /* the smallest interval that puts them where they are */
-  for (interval = 1; any && interval <= MAX_BLOCKS; interval++) {
+  for (interval = 1; any && interval <= CI_MAX_BLOCKS; interval++) {
     gboolean fits = TRUE;
 
     for (s = 0; s < 4 && fits; s++)
@@ -170,14 +53,14 @@ read_deformable (const Reader * r, const gint blocks[4])
     if (fits)
       break;
   }
-  if (interval > MAX_BLOCKS)
-    return unsupported (r, "its deformable blocks follow no interval");
+  if (interval > CI_MAX_BLOCKS)
+    return ci_reader_fail (r, "its deformable blocks follow no interval");
   r->config->backbone.deform_interval = interval;
   return TRUE;
 }
 
-static gboolean
-read_resnet (const Reader * r)
+gboolean
+ci_reader_resnet (const CiReader * r, gint names_index, const gchar * prefix)
 {
   static const struct
   {
@@ -188,18 +71,24 @@ read_resnet (const Reader * r)
     {TRUE, {3, 4, 6, 3}, 50}, {TRUE, {3, 4, 23, 3}, 101},
     {TRUE, {3, 8, 36, 3}, 152},
   };
+  const CiResnetNames *names = &ci_resnet_names[names_index];
+  const gchar *p = prefix ? prefix : names->prefix;
   CiConfig *c = r->config;
-  const gchar *p = r->bottom_up;
-  gboolean bottleneck = has (r, "%sres2.0.conv3.weight", p);
-  gint width = dim (r, 0, "%sres2.0.conv1.weight", p);
-  gint per_group = dim (r, 1, "%sres2.0.conv2.weight", p);
+  g_autofree gchar *first = g_strdup_printf ("%s%s%d.0.", p, names->stage,
+      names->first_stage);
+  g_autofree gchar *norm = ci_resnet_norm_name (names, "conv1");
+  g_autofree gchar *stem_norm = g_strconcat (p, names->stem, norm, NULL);
+  gboolean bottleneck = ci_reader_has (r, "%sconv3.weight", first);
+  gint width = ci_reader_dim (r, 0, "%sconv1.weight", first);
+  gint per_group = ci_reader_dim (r, 1, "%sconv2.weight", first);
   gint blocks[4] = { 0 };
-  g_autofree gchar *norm = g_strconcat (p, "stem.conv1.norm", NULL);
 
   c->backbone.type = CI_BACKBONE_RESNET;
-  c->backbone.norm = norm_of (r, norm);
-  c->backbone.stem_out_channels = dim (r, 0, "%sstem.conv1.weight", p);
-  c->backbone.res2_out_channels = dim (r, 0, "%sres2.0.%s.weight", p,
+  c->backbone.names = names_index;
+  c->backbone.norm = ci_reader_norm (r, stem_norm);
+  c->backbone.stem_out_channels = ci_reader_dim (r, 0, "%s%sconv1.weight", p,
+      names->stem);
+  c->backbone.res2_out_channels = ci_reader_dim (r, 0, "%s%s.weight", first,
       bottleneck ? "conv3" : "conv2");
   c->backbone.num_groups = 1;
   c->backbone.width_per_group = 64;
@@ -208,22 +97,29 @@ read_resnet (const Reader * r)
     c->backbone.width_per_group = width / c->backbone.num_groups;
   }
   for (gint s = 0; s < 4; s++)
-    while (blocks[s] < MAX_BLOCKS
-        && has (r, "%sres%d.%d.conv1.weight", p, s + 2, blocks[s]))
+    while (blocks[s] < CI_MAX_BLOCKS
+        && ci_reader_has (r, "%s%s%d.%d.conv1.weight", p, names->stage,
+            names->first_stage + s, blocks[s]))
       blocks[s]++;
   for (guint i = 0; i < G_N_ELEMENTS (known); i++)
     if (known[i].bottleneck == bottleneck
         && memcmp (known[i].blocks, blocks, sizeof blocks) == 0)
       c->backbone.depth = known[i].depth;
   if (c->backbone.depth == 0)
-    return unsupported (r, "a ResNet with %d, %d, %d and %d %s blocks is not "
-        "known here", blocks[0], blocks[1], blocks[2], blocks[3],
+    return ci_reader_fail (r, "a ResNet with %d, %d, %d and %d %s blocks is "
+        "not known here", blocks[0], blocks[1], blocks[2], blocks[3],
         bottleneck ? "bottleneck" : "basic");
-  return read_deformable (r, blocks);
+  return read_deformable (r, p, blocks);
 }
 
 static gboolean
-read_vovnet (const Reader * r)
+read_detectron2_resnet (const CiReader * r, const gchar * p)
+{
+  return ci_reader_resnet (r, CI_RESNET_DETECTRON2, p);
+}
+
+static gboolean
+read_vovnet (const CiReader * r, const gchar * p)
 {
   static const struct
   {
@@ -233,175 +129,164 @@ read_vovnet (const Reader * r)
     {5, {1, 3, 9, 3}, 99},
   };
   CiConfig *c = r->config;
-  const gchar *p = r->bottom_up;
   gint modules[4] = { 0 }, layers = 0;
   g_autofree gchar *norm = g_strconcat (p, "stem.stem_1/norm", NULL);
 
   c->backbone.type = CI_BACKBONE_VOVNET;
-  c->backbone.norm = norm_of (r, norm);
-  while (layers < MAX_BLOCKS
-      && has (r, "%sstage2.OSA2_1.layers.%d.OSA2_1_%d/conv.weight", p, layers,
-          layers))
+  c->backbone.norm = ci_reader_norm (r, norm);
+  while (layers < CI_MAX_BLOCKS
+      && ci_reader_has (r, "%sstage2.OSA2_1.layers.%d.OSA2_1_%d/conv.weight",
+          p, layers, layers))
     layers++;
   for (gint s = 0; s < 4; s++)
-    while (modules[s] < MAX_BLOCKS
-        && has (r, "%sstage%d.OSA%d_%d.concat.OSA%d_%d_concat/conv.weight", p,
-            s + 2, s + 2, modules[s] + 1, s + 2, modules[s] + 1))
+    while (modules[s] < CI_MAX_BLOCKS
+        && ci_reader_has (r,
+            "%sstage%d.OSA%d_%d.concat.OSA%d_%d_concat/conv.weight", p, s + 2,
+            s + 2, modules[s] + 1, s + 2, modules[s] + 1))
       modules[s]++;
   for (guint i = 0; i < G_N_ELEMENTS (known); i++)
     if (known[i].layers == layers
         && memcmp (known[i].modules, modules, sizeof modules) == 0)
       c->backbone.depth = known[i].depth;
   if (c->backbone.depth == 0)
-    return unsupported (r, "a VoVNet with %d, %d, %d and %d modules of %d "
+    return ci_reader_fail (r, "a VoVNet with %d, %d, %d and %d modules of %d "
         "layers is not known here", modules[0], modules[1], modules[2],
         modules[3], layers);
-  if (!has (r, "%sstage2.OSA2_1.ese.fc.weight", p))
-    return unsupported (r, "a VoVNet without eSE is not known here");
+  if (!ci_reader_has (r, "%sstage2.OSA2_1.ese.fc.weight", p))
+    return ci_reader_fail (r, "a VoVNet without eSE is not known here");
   return TRUE;
 }
 
 static gboolean
-read_dla (const Reader * r)
+read_dla (const CiReader * r, const gchar * p)
 {
   CiConfig *c = r->config;
-  const gchar *p = r->bottom_up;
   g_autofree gchar *norm = g_strconcat (p, "base_layer.1", NULL);
 
   c->backbone.type = CI_BACKBONE_DLA;
-  c->backbone.norm = norm_of (r, norm);
+  c->backbone.norm = ci_reader_norm (r, norm);
   c->backbone.depth = 34;
   /* the others have bottlenecks or other levels */
-  if (has (r, "%slevel2.tree1.conv3.weight", p)
-      || !has (r, "%slevel3.tree1.tree1.conv1.weight", p)
-      || !has (r, "%slevel4.tree1.tree1.conv1.weight", p)
-      || !has (r, "%slevel5.tree1.conv1.weight", p))
-    return unsupported (r, "its DLA is not DLA-34, the one known here");
+  if (ci_reader_has (r, "%slevel2.tree1.conv3.weight", p)
+      || !ci_reader_has (r, "%slevel3.tree1.tree1.conv1.weight", p)
+      || !ci_reader_has (r, "%slevel4.tree1.tree1.conv1.weight", p)
+      || !ci_reader_has (r, "%slevel5.tree1.conv1.weight", p))
+    return ci_reader_fail (r, "its DLA is not DLA-34, the one known here");
   return TRUE;
 }
 
 static gboolean
-read_backbone (Reader * r)
+read_backbone (const CiReader * r)
 {
-  static const gchar *const prefixes[] =
-      { BOTTOM_UP, BOTTOM_UP "backbone." };
+  static const gchar *const prefixes[] = { BOTTOM_UP, BOTTOM_UP "backbone." };
   static const struct
   {
     const gchar *name;
-    gboolean (*read) (const Reader * r);
+      gboolean (*read) (const CiReader * r, const gchar * p);
   } known[] = {
-    {"stem.conv1.weight", read_resnet},
+    {"stem.conv1.weight", read_detectron2_resnet},
     {"base_layer.0.weight", read_dla},
     {"stem.stem_1/conv.weight", read_vovnet},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (prefixes); i++) {
-    gint channels = dim (r, 0, "%sfeatures.0.0.weight", prefixes[i]);
+    gint channels = ci_reader_dim (r, 0, "%sfeatures.0.0.weight", prefixes[i]);
 
-    r->bottom_up = prefixes[i];
     if (channels > 0) {
       g_autofree gchar *norm = g_strconcat (prefixes[i], "features.0.1", NULL);
 
       r->config->backbone.type = CI_BACKBONE_MOBILENET_V2;
-      r->config->backbone.norm = norm_of (r, norm);
+      r->config->backbone.norm = ci_reader_norm (r, norm);
       r->config->backbone.width_mult = channels / 32.0f;
       return TRUE;
     }
     for (guint k = 0; k < G_N_ELEMENTS (known); k++)
-      if (has (r, "%s%s", prefixes[i], known[k].name))
-        return known[k].read (r);
+      if (ci_reader_has (r, "%s%s", prefixes[i], known[k].name))
+        return known[k].read (r, prefixes[i]);
   }
-  return unsupported (r, "its backbone is none of ResNet, MobileNetV2, DLA and "
+  return ci_reader_fail (r,
+      "its backbone is none of ResNet, MobileNetV2, DLA and "
       "VoVNet: no tensor has the name of their first layers "
       "(backbone.bottom_up.stem.conv1.weight, ...)");
 }
 
 /* ---- neck and head ---------------------------------------------------- */
 
-/* The first name that begins with @prefix and ends with @suffix. */
-static const gchar *
-find_name (const Reader * r, const gchar * prefix, const gchar * suffix)
-{
-  const gchar *const *names = ci_checkpoint_get_names (r->checkpoint);
-
-  for (guint i = 0; names[i]; i++)
-    if (g_str_has_prefix (names[i], prefix)
-        && g_str_has_suffix (names[i], suffix))
-      return names[i];
-  return NULL;
-}
-
 static gboolean
-read_neck (const Reader * r)
+read_neck (const CiReader * r)
 {
   CiConfig *c = r->config;
-  const gchar *output = find_name (r, "backbone.repeated_bifpn.0.outputs_",
+  const gchar *output =
+      ci_reader_find (r, "backbone.repeated_bifpn.0.outputs_",
       "weight");
 
   if (output) {
     c->fpn.type = CI_NECK_BIFPN;
-    output = find_name (r, "backbone.repeated_bifpn.0.outputs_",
+    output = ci_reader_find (r, "backbone.repeated_bifpn.0.outputs_",
         ".norm.running_mean");
     c->fpn.norm = output ? CI_NORM_BN
-        : find_name (r, "backbone.repeated_bifpn.0.outputs_", ".norm.weight")
+        : ci_reader_find (r, "backbone.repeated_bifpn.0.outputs_",
+        ".norm.weight")
         ? CI_NORM_GN : CI_NORM_NONE;
     /* every output convolution keeps the number of channels */
     for (const gchar * const *name = ci_checkpoint_get_names (r->checkpoint);
         *name; name++)
       if (g_str_has_prefix (*name, "backbone.repeated_bifpn.0.outputs_")
-          && dim (r, 3, "%s", *name) > 0)
-        c->fpn.out_channels = dim (r, 0, "%s", *name);
-    while (c->fpn.num_repeats < MAX_BLOCKS) {
+          && ci_reader_dim (r, 3, "%s", *name) > 0)
+        c->fpn.out_channels = ci_reader_dim (r, 0, "%s", *name);
+    while (c->fpn.num_repeats < CI_MAX_BLOCKS) {
       g_autofree gchar *repeat = g_strdup_printf
           ("backbone.repeated_bifpn.%d.outputs_", c->fpn.num_repeats);
 
-      if (!find_name (r, repeat, "weight"))
+      if (!ci_reader_find (r, repeat, "weight"))
         break;
       c->fpn.num_repeats++;
     }
     c->fpn.top_levels =
-        has (r, BOTTOM_UP "res6.reduction.weight") ? 2 : 0;
+        ci_reader_has (r, BOTTOM_UP "res6.reduction.weight") ? 2 : 0;
     return TRUE;
   }
 
   c->fpn.type = CI_NECK_FPN;
-  c->fpn.out_channels = dim (r, 0, "backbone.fpn_lateral3.weight");
-  c->fpn.norm = norm_of (r, "backbone.fpn_lateral3.norm");
-  c->fpn.output_convs = has (r, "backbone.fpn_output3.weight");
-  c->fpn.top_levels = has (r, "backbone.top_block.p7.weight") ? 2
-      : has (r, "backbone.top_block.p6.weight") ? 1 : 0;
+  c->fpn.out_channels = ci_reader_dim (r, 0, "backbone.fpn_lateral3.weight");
+  c->fpn.norm = ci_reader_norm (r, "backbone.fpn_lateral3.norm");
+  c->fpn.output_convs = ci_reader_has (r, "backbone.fpn_output3.weight");
+  c->fpn.top_levels = ci_reader_has (r, "backbone.top_block.p7.weight") ? 2
+      : ci_reader_has (r, "backbone.top_block.p6.weight") ? 1 : 0;
   if (c->fpn.out_channels == 0)
-    return unsupported (r, "its neck is neither FPN nor BiFPN: there is no "
+    return ci_reader_fail (r, "its neck is neither FPN nor BiFPN: there is no "
         "backbone.fpn_lateral3.weight");
-  if (has (r, "backbone.fpn_lateral2.weight"))
-    return unsupported (r, "an FPN that begins at P2 is not known here");
+  if (ci_reader_has (r, "backbone.fpn_lateral2.weight"))
+    return ci_reader_fail (r, "an FPN that begins at P2 is not known here");
   return TRUE;
 }
 
 /* Number of convolutions of a tower; the last one may be deformable. */
 static gint
-read_tower (const Reader * r, const gchar * tower, gboolean * deformable)
+read_tower (const CiReader * r, const gchar * tower, gboolean * deformable)
 {
   gint n = 0;
 
-  while (n < MAX_BLOCKS) {
-    if (dim (r, 3, HEAD "%s_tower.%d.conv.weight", tower, 3 * n) > 0)
+  while (n < CI_MAX_BLOCKS) {
+    if (ci_reader_dim (r, 3, HEAD "%s_tower.%d.conv.weight", tower, 3 * n) > 0)
       *deformable = TRUE;
-    else if (dim (r, 3, HEAD "%s_tower.%d.weight", tower, 3 * n) == 0)
+    else if (ci_reader_dim (r, 3, HEAD "%s_tower.%d.weight", tower,
+            3 * n) == 0)
       break;
     n++;
   }
   if (n > 0) {
     g_autofree gchar *norm = g_strdup_printf (HEAD "%s_tower.1", tower);
 
-    r->config->fcos.norm = has (r, "%s.0.running_mean", norm) ? CI_NORM_BN
-        : norm_of (r, norm);
+    r->config->fcos.norm =
+        ci_reader_has (r, "%s.0.running_mean",
+        norm) ? CI_NORM_BN : ci_reader_norm (r, norm);
   }
   return n;
 }
 
 static gboolean
-read_head (const Reader * r, CiTensorFacts * facts)
+read_head (const CiReader * r)
 {
   static const gchar *const towers[] = { "share", "cls", "bbox" };
   CiConfig *c = r->config;
@@ -413,90 +298,36 @@ read_head (const Reader * r, CiTensorFacts * facts)
   c->fcos.num_cls_convs = read_tower (r, "cls", &c->fcos.use_deformable);
   c->fcos.num_box_convs = read_tower (r, "bbox", &c->fcos.use_deformable);
   for (guint i = 0; i < G_N_ELEMENTS (towers); i++)
-    if (dim (r, 3, HEAD "%s_tower.2.weight", towers[i]) > 0
-        || dim (r, 3, HEAD "%s_tower.2.conv.weight", towers[i]) > 0)
-      return unsupported (r, "its towers have no normalisation "
+    if (ci_reader_dim (r, 3, HEAD "%s_tower.2.weight", towers[i]) > 0
+        || ci_reader_dim (r, 3, HEAD "%s_tower.2.conv.weight", towers[i]) > 0)
+      return ci_reader_fail (r, "its towers have no normalisation "
           "(MODEL.FCOS.NORM none, convolutions %s_tower.0, 2, ..), which is "
           "not known here", towers[i]);
-  if (has (r, HEAD "share_tower.1.running_mean")
-      || has (r, HEAD "cls_tower.1.running_mean"))
-    return unsupported (r, "towers with one batch norm for all levels are not "
-        "known here");
-  c->n_classes = dim (r, 0, HEAD "cls_logits.weight");
-  c->fcos.prediction_kernel = dim (r, 2, HEAD "cls_logits.weight");
-  while (n_scales < CI_MAX_LEVELS && has (r, HEAD "scales.%d.scale", n_scales))
+  if (ci_reader_has (r, HEAD "share_tower.1.running_mean")
+      || ci_reader_has (r, HEAD "cls_tower.1.running_mean"))
+    return ci_reader_fail (r,
+        "towers with one batch norm for all levels are not " "known here");
+  c->n_classes = ci_reader_dim (r, 0, HEAD "cls_logits.weight");
+  c->fcos.prediction_kernel = ci_reader_dim (r, 2, HEAD "cls_logits.weight");
+  while (n_scales < CI_MAX_LEVELS
+      && ci_reader_has (r, HEAD "scales.%d.scale", n_scales))
     n_scales++;
   c->fcos.use_scale = n_scales > 0;
   if (n_scales > 0 && n_scales != c->fcos.n_levels)
-    return unsupported (r, "its head has scales for %d levels, its neck makes "
-        "%d", n_scales, c->fcos.n_levels);
+    return ci_reader_fail (r,
+        "its head has scales for %d levels, its neck makes " "%d", n_scales,
+        c->fcos.n_levels);
 
   for (gint i = 0; i < c->fcos.n_levels; i++) {
     c->fcos.strides[i] = 8 << i;
     c->fcos.sizes_of_interest[i] = 64 << i;
   }
-  if (read_values (r, "mask_head.sizes_of_interest", values,
+  if (ci_reader_values (r, "mask_head.sizes_of_interest", values,
           c->fcos.n_levels)) {
     memcpy (c->fcos.sizes_of_interest, values,
         c->fcos.n_levels * sizeof *values);
-    facts->sizes_of_interest = TRUE;
+    r->facts->sizes_of_interest = TRUE;
   }
-  return TRUE;
-}
-
-/* ---- masks ------------------------------------------------------------ */
-
-/* Number of blocks `@module.tower.I.0` from I = 0 on. */
-static gint
-count_convs (const Reader * r, const gchar * module)
-{
-  gint n = 0;
-
-  while (n < MAX_BLOCKS && dim (r, 3, "%s.tower.%d.0.weight", module, n) > 0)
-    n++;
-  return n;
-}
-
-static gboolean
-read_condinst (const Reader * r, CiTensorFacts * facts)
-{
-  CiConfig *c = r->config;
-
-  c->architecture = CI_ARCHITECTURE_CONDINST;
-  c->condinst.branch_channels = dim (r, 0, "mask_branch.refine.0.0.weight");
-  c->condinst.branch_norm = norm_of (r, "mask_branch.refine.0.1");
-  c->condinst.branch_num_convs = count_convs (r, "mask_branch");
-  c->condinst.branch_out_channels = dim (r, 0, "mask_branch.tower.%d.weight",
-      c->condinst.branch_num_convs);
-  facts->head_parameters = dim (r, 0, "controller.weight");
-  facts->semantic = has (r, "mask_branch.logits.weight");
-  if (c->condinst.branch_out_channels == 0)
-    return unsupported (r, "it has a controller, but no mask branch that is "
-        "known here: no mask_branch.tower.%d.weight",
-        c->condinst.branch_num_convs);
-  return TRUE;
-}
-
-static gboolean
-read_blendmask (const Reader * r)
-{
-  CiConfig *c = r->config;
-  gint n_convs = count_convs (r, "basis_module");
-  gint n = dim (r, 0, "top_layer.weight"), size = 0;
-  gint bases = dim (r, 0, "basis_module.tower.%d.weight", n_convs + 2);
-
-  c->architecture = CI_ARCHITECTURE_BLENDMASK;
-  c->blendmask.basis_channels = dim (r, 0, "basis_module.refine.0.0.weight");
-  c->blendmask.basis_num_convs = n_convs;
-  c->blendmask.basis_norm = norm_of (r, "basis_module.refine.0.1");
-  c->blendmask.num_bases = bases;
-  if (bases > 0)
-    size = (gint) lround (sqrt (n / bases));
-  c->blendmask.attention_size = size;
-  if (size < 1 || (gint64) bases * size * size != n)
-    return unsupported (r, "the %d channels of top_layer are no square "
-        "attention maps for %d bases (basis_module.tower.%d)", n, bases,
-        n_convs + 2);
   return TRUE;
 }
 
@@ -505,7 +336,7 @@ read_blendmask (const Reader * r)
 /* Frozen norms do not count their batches, those of BiFPN's own level below the
  * backbone always do. */
 static gboolean
-has_trained_norm (const Reader * r)
+has_trained_norm (const CiReader * r)
 {
   const gchar *const *names = ci_checkpoint_get_names (r->checkpoint);
 
@@ -534,6 +365,7 @@ set_defaults (CiConfig * c)
   c->backbone.stride_in_1x1 = TRUE;
   c->backbone.width_mult = 1;
   c->backbone.deform_interval = 1;
+  c->backbone.norm_eps = CI_NORM_EPS;
   c->condinst.head_channels = 8;
   c->condinst.head_num_layers = 3;
   c->condinst.rel_coords = TRUE;
@@ -547,39 +379,49 @@ set_defaults (CiConfig * c)
 }
 
 gboolean
+ci_fcos_recognise (const CiReader * r)
+{
+  CiConfig *c = r->config;
+  gfloat mean[3] = { 0 }, std[3] = { 0 };
+
+  if (!ci_reader_has (r, HEAD "cls_logits.weight"))
+    return ci_reader_fail (r, "it has no FCOS head: there is no tensor " HEAD
+        "cls_logits.weight");
+  if (!read_backbone (r) || !read_neck (r) || !read_head (r))
+    return FALSE;
+  if (ci_reader_values (r, "pixel_mean", mean, 3)
+      && ci_reader_values (r, "pixel_std", std, 3)) {
+    memcpy (c->input.pixel_mean, mean, sizeof mean);
+    memcpy (c->input.pixel_std, std, sizeof std);
+    r->facts->pixels = TRUE;
+    r->facts->pixel_rounding = MAX (ci_reader_rounding (r, "pixel_mean"),
+        ci_reader_rounding (r, "pixel_std"));
+  }
+  r->facts->trained_norm = has_trained_norm (r);
+  return TRUE;
+}
+
+gboolean
 ci_recognise (const CiCheckpoint * checkpoint, const gchar * source,
     CiConfig * config, CiTensorFacts * facts, GError ** error)
 {
-  Reader r = { checkpoint, source, NULL, config, error };
-  gfloat mean[3] = { 0 }, std[3] = { 0 };
+  const CiReader r = { checkpoint, source, config, facts, error };
+  const gchar *const *names = ci_checkpoint_get_names (checkpoint);
+  g_autoptr (GString) known = g_string_new (NULL);
+  g_autofree gchar *example = NULL;
 
   memset (facts, 0, sizeof *facts);
   set_defaults (config);
-  if (dim (&r, 3, HEAD "cls_logits.weight") == 0) {
-    const gchar *const *names = ci_checkpoint_get_names (checkpoint);
-    g_autofree gchar *example = names[0] ?
-        g_strdup_printf (" among its %u (%.80s, ...)",
-        g_strv_length ((gchar **) names), names[0]) : g_strdup ("");
-
-    return unsupported (&r, "not a network of the FCOS family (CondInst, "
-        "BoxInst, FCOS, BlendMask): there is no tensor "
-        HEAD "cls_logits.weight%s", example);
+  for (gint i = 0; i < CI_N_ARCHITECTURES; i++) {
+    if (ci_reader_has (&r, "%s", ci_methods[i]->signature)) {
+      config->architecture = i;
+      return ci_methods[i]->recognise (&r);
+    }
+    g_string_append_printf (known, "%s%s (%s)", i ? ", " : "",
+        ci_methods[i]->title, ci_methods[i]->signature);
   }
-  if (!read_backbone (&r) || !read_neck (&r) || !read_head (&r, facts))
-    return FALSE;
-  if (read_values (&r, "pixel_mean", mean, 3)
-      && read_values (&r, "pixel_std", std, 3)) {
-    memcpy (config->input.pixel_mean, mean, sizeof mean);
-    memcpy (config->input.pixel_std, std, sizeof std);
-    facts->pixels = TRUE;
-    facts->pixel_rounding = MAX (get_rounding (&r, "pixel_mean"),
-        get_rounding (&r, "pixel_std"));
-  }
-  facts->trained_norm = has_trained_norm (&r);
-  if (has (&r, "controller.weight"))
-    return read_condinst (&r, facts);
-  if (has (&r, "top_layer.weight"))
-    return read_blendmask (&r);
-  config->architecture = CI_ARCHITECTURE_FCOS;
-  return TRUE;
+  example = names[0] ? g_strdup_printf (" among its %u (%.80s, ...)",
+      g_strv_length ((gchar **) names), names[0]) : g_strdup ("");
+  return ci_reader_fail (&r, "none of the networks known here: no tensor has "
+      "a name that tells of %s%s", known->str, example);
 }

@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "config.h"
+#include "method.h"
 
 #include <string.h>
 
@@ -160,6 +160,7 @@ CiSession *
 ci_session_new (CiModel * model, const CiSessionOptions * options,
     GError ** error)
 {
+  CiBuildOptions build = { 0, options->full_map, options->keep_tensors };
   CiSession *session;
 
   if (!check_options (options, error))
@@ -176,9 +177,9 @@ ci_session_new (CiModel * model, const CiSessionOptions * options,
   }
   session->capacity = options->max_detections ? options->max_detections
       : session->config->inference.post_nms_top_k;
+  build.capacity = session->capacity;
   session->pool = ci_pool_new (options->threads);
-  session->graph = ci_network_build (session->config, session->capacity,
-      options->full_map, options->keep_tensors);
+  session->graph = ci_network_build (session->config, &build);
   session->formats =
       g_ptr_array_new_with_free_func ((GDestroyNotify) format_free);
   session->instances = g_new0 (CiInstance, session->capacity);
@@ -321,24 +322,6 @@ new_format (CiSession * session, const CiImageFormat * image, GError ** error)
   return format;
 }
 
-/* Cells of the largest grid of an input of @width x @height. */
-static gsize
-max_grid_size (const CiConfig * config, gint width, gint height)
-{
-  gint stride = config->condinst.mask_out_stride;
-  gint side = config->blendmask.resolution;
-
-  switch (config->architecture) {
-    case CI_ARCHITECTURE_CONDINST:
-      return (gsize) (width / stride + 1) * (height / stride + 1);
-    case CI_ARCHITECTURE_BLENDMASK:
-      return (gsize) side *side;
-    case CI_ARCHITECTURE_FCOS:
-      break;
-  }
-  return 0;
-}
-
 gboolean
 ci_session_configure (CiSession * session, const CiImageFormat * image,
     GError ** error)
@@ -359,8 +342,7 @@ ci_session_configure (CiSession * session, const CiImageFormat * image,
   if (!format && !(format = new_format (session, image, error)))
     return FALSE;
 
-  needed = session->capacity * max_grid_size (session->config,
-      format->sized->width, format->sized->height);
+  needed = session->capacity * ci_plan_get_grid_size (format->sized->plan);
   if (needed > session->grids_size) {
     guint8 *grids = g_try_realloc (session->grids, needed);
 
@@ -877,7 +859,7 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
     g_free ((gpointer) t.data);
   }
   dump_detections (session, &dump);
-  ok = (session->config->architecture == CI_ARCHITECTURE_FCOS
+  ok = (ci_plan_get_grid_size (plan) == 0
       || (dump_probabilities (session, &dump, error)
           && dump_masks (session, &dump, error)))
       && ci_safetensors_write (path,

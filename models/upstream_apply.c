@@ -166,7 +166,7 @@ typedef enum
 
 typedef enum
 {
-  ALWAYS, RESNET, BOTTLENECKS, FPN, BIFPN, CONDINST, BLENDMASK,
+  ALWAYS, RESNET, BOTTLENECKS, FPN, BIFPN, FCOS, CONDINST, BLENDMASK,
 } Part;
 
 typedef struct
@@ -199,25 +199,25 @@ static const Key keys[] = {
   {"MODEL.BiFPN.OUT_CHANNELS", INT, BIFPN, TRUE, FIELD (fpn.out_channels)},
   {"MODEL.BiFPN.NUM_REPEATS", INT, BIFPN, TRUE, FIELD (fpn.num_repeats)},
   {"MODEL.BiFPN.NORM", NORM, BIFPN, TRUE, FIELD (fpn.norm)},
-  {"MODEL.FCOS.NUM_CLASSES", INT, ALWAYS, TRUE, FIELD (n_classes)},
-  {"MODEL.FCOS.TOP_LEVELS", INT, ALWAYS, TRUE, FIELD (fpn.top_levels)},
-  {"MODEL.FCOS.NUM_SHARE_CONVS", INT, ALWAYS, TRUE,
+  {"MODEL.FCOS.NUM_CLASSES", INT, FCOS, TRUE, FIELD (n_classes)},
+  {"MODEL.FCOS.TOP_LEVELS", INT, FCOS, TRUE, FIELD (fpn.top_levels)},
+  {"MODEL.FCOS.NUM_SHARE_CONVS", INT, FCOS, TRUE,
       FIELD (fcos.num_share_convs)},
-  {"MODEL.FCOS.NUM_CLS_CONVS", INT, ALWAYS, TRUE, FIELD (fcos.num_cls_convs)},
-  {"MODEL.FCOS.NUM_BOX_CONVS", INT, ALWAYS, TRUE, FIELD (fcos.num_box_convs)},
-  {"MODEL.FCOS.NORM", NORM, ALWAYS, TRUE, FIELD (fcos.norm)},
-  {"MODEL.FCOS.USE_SCALE", BOOLEAN, ALWAYS, TRUE, FIELD (fcos.use_scale)},
-  {"MODEL.FCOS.USE_DEFORMABLE", BOOLEAN, ALWAYS, TRUE,
+  {"MODEL.FCOS.NUM_CLS_CONVS", INT, FCOS, TRUE, FIELD (fcos.num_cls_convs)},
+  {"MODEL.FCOS.NUM_BOX_CONVS", INT, FCOS, TRUE, FIELD (fcos.num_box_convs)},
+  {"MODEL.FCOS.NORM", NORM, FCOS, TRUE, FIELD (fcos.norm)},
+  {"MODEL.FCOS.USE_SCALE", BOOLEAN, FCOS, TRUE, FIELD (fcos.use_scale)},
+  {"MODEL.FCOS.USE_DEFORMABLE", BOOLEAN, FCOS, TRUE,
       FIELD (fcos.use_deformable)},
-  {"MODEL.FCOS.THRESH_WITH_CTR", BOOLEAN, ALWAYS, FALSE,
+  {"MODEL.FCOS.THRESH_WITH_CTR", BOOLEAN, FCOS, FALSE,
       FIELD (fcos.thresh_with_ctr)},
-  {"MODEL.FCOS.INFERENCE_TH_TEST", NUMBER, ALWAYS, FALSE,
+  {"MODEL.FCOS.INFERENCE_TH_TEST", NUMBER, FCOS, FALSE,
       FIELD (inference.inference_threshold)},
-  {"MODEL.FCOS.NMS_TH", DOUBLE, ALWAYS, FALSE,
+  {"MODEL.FCOS.NMS_TH", DOUBLE, FCOS, FALSE,
       FIELD (inference.nms_threshold)},
-  {"MODEL.FCOS.PRE_NMS_TOPK_TEST", INT, ALWAYS, FALSE,
+  {"MODEL.FCOS.PRE_NMS_TOPK_TEST", INT, FCOS, FALSE,
       FIELD (inference.pre_nms_top_k)},
-  {"MODEL.FCOS.POST_NMS_TOPK_TEST", INT, ALWAYS, FALSE,
+  {"MODEL.FCOS.POST_NMS_TOPK_TEST", INT, FCOS, FALSE,
       FIELD (inference.post_nms_top_k)},
   {"MODEL.CONDINST.MASK_OUT_STRIDE", INT, CONDINST, FALSE,
       FIELD (condinst.mask_out_stride)},
@@ -256,11 +256,11 @@ static const struct
   Part part;
   const gchar *json;
 } fixed[] = {
-  {"MODEL.PROPOSAL_GENERATOR.NAME", ALWAYS, "\"FCOS\""},
+  {"MODEL.PROPOSAL_GENERATOR.NAME", FCOS, "\"FCOS\""},
   {"MODEL.FPN.FUSE_TYPE", FPN, "\"sum\""},
   {"MODEL.RESNETS.RES5_DILATION", RESNET, "1"},
   {"MODEL.RESNETS.DEFORM_NUM_GROUPS", RESNET, "1"},
-  {"MODEL.FCOS.USE_RELU", ALWAYS, "true"},
+  {"MODEL.FCOS.USE_RELU", FCOS, "true"},
   {"MODEL.CONDINST.MASK_BRANCH.IN_FEATURES", CONDINST,
       "[\"p3\",\"p4\",\"p5\"]"},
   {"MODEL.BASIS_MODULE.IN_FEATURES", BLENDMASK, "[\"p3\",\"p4\",\"p5\"]"},
@@ -287,6 +287,8 @@ has_part (const CiConfig * c, Part part)
       return c->fpn.type == CI_NECK_FPN;
     case BIFPN:
       return c->fpn.type == CI_NECK_BIFPN;
+    case FCOS:
+      return c->fcos.n_levels > 0;
     case CONDINST:
       return c->architecture == CI_ARCHITECTURE_CONDINST;
     case BLENDMASK:
@@ -521,6 +523,8 @@ apply_levels (Apply * a)
   gint n = c->fcos.n_levels, found;
   gfloat values[CI_MAX_LEVELS];
 
+  if (!has_part (c, FCOS))
+    return TRUE;
   if (find (a, "MODEL.FCOS.FPN_STRIDES")) {
     if (!JSON_NODE_HOLDS_ARRAY (a->node))
       return fail_type (a, "a list of strides");

@@ -114,14 +114,16 @@ ci_upstream_describe (const CiCheckpoint * checkpoint,
     return NULL;
   if (config->n_classes < 1 || config->n_classes > MAX_CLASSES) {
     g_set_error (error, CI_ERROR, CI_ERROR_BAD_FORMAT,
-        "%s: expected cls_logits of 1 to %d classes, found %u", source,
+        "%s: expected 1 to %d classes, found %u", source,
         MAX_CLASSES, config->n_classes);
     return NULL;
   }
   if (config->architecture == CI_ARCHITECTURE_CONDINST
       && !solve_head (upstream, &facts, source, config, error))
     return NULL;
-  names = ci_published_fill (upstream, &facts, source, config, error);
+  /* the table has FCOS' relatives */
+  names = config->fcos.n_levels ? ci_published_fill (upstream, &facts, source,
+      config, error) : g_new0 (gchar *, 1);
   if (!names)
     return NULL;
   if (g_strv_contains ((const gchar * const *) names, PERSON)) {

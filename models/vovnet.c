@@ -53,7 +53,7 @@ osa_module (CiGraph * g, CiFeature x, const CiConfig * config,
 
 void
 ci_backbone_vovnet (CiGraph * g, CiValue input, const CiConfig * config,
-    const gchar * prefix, CiFeature c[3])
+    const gchar * prefix, CiFeature c[4])
 {
   static const struct
   {
@@ -80,6 +80,8 @@ ci_backbone_vovnet (CiGraph * g, CiValue input, const CiConfig * config,
   x.value = conv_norm (g, x.value, config, stem, "stem", "2", 64, 3, 1);
   x.value = conv_norm (g, x.value, config, stem, "stem", "3", 128, 3, 2);
   for (gint stage = 0; stage < 4; stage++) {
+    g_autofree gchar *feature = g_strdup_printf ("feat.stage%d", stage + 2);
+
     if (stage > 0)
       x.value = ci_graph_max_pool (g, x.value, 3, 2, 0, TRUE);
     for (gint i = 0; i < modules[stage]; i++) {
@@ -92,11 +94,7 @@ ci_backbone_vovnet (CiGraph * g, CiValue input, const CiConfig * config,
           widths[stage], outs[stage], i > 0);
       x.channels = outs[stage];
     }
-    if (stage > 0) {
-      g_autofree gchar *name = g_strdup_printf ("feat.stage%d", stage + 2);
-
-      ci_graph_name (g, x.value, name);
-      c[stage - 1] = x;
-    }
+    ci_graph_name (g, x.value, feature);
+    c[stage] = x;
   }
 }

@@ -213,8 +213,8 @@ ci_cpu_prepare_affine (CiPlan * plan, CiStep * step, GError ** error)
     for (gint c = 0; c < node->channels; c++)
       layer->scale[c] = *s;
   } else if (node->op == CI_OP_BATCH_NORM) {
-    return ci_plan_batch_norm (plan, node->name, node->channels, layer->scale,
-        layer->shift, error);
+    return ci_plan_batch_norm (plan, node->name, node->eps, node->channels,
+        layer->scale, layer->shift, error);
   }
   return TRUE;
 }

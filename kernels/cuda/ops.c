@@ -192,8 +192,8 @@ fill_batch_norm (gpointer host, gpointer data, GError ** error)
   gint c = norm->node->channels;
   gfloat *scale = host;
 
-  return ci_plan_batch_norm (norm->plan, norm->node->name, c, scale,
-      scale + (c + 7) / 8 * 8, error);
+  return ci_plan_batch_norm (norm->plan, norm->node->name, norm->node->eps, c,
+      scale, scale + (c + 7) / 8 * 8, error);
 }
 
 static gboolean

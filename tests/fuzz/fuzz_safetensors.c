@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "models/config.h"
+#include "models/method.h"
 #include "models/safetensors.h"
 
 int LLVMFuzzerTestOneInput (const guint8 * data, gsize size);
@@ -31,8 +31,7 @@ fuzz_config (const gchar * json)
   g_assert_no_error (error);
   text_again = ci_config_to_json (again);
   g_assert_cmpstr (text, ==, text_again);
-  ci_graph_free (ci_network_build (config, config->inference.post_nms_top_k,
-          FALSE, FALSE));
+  ci_graph_free (ci_network_build (config, NULL));
 }
 
 static void

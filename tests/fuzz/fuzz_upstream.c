@@ -35,8 +35,7 @@ check_description (const gchar * json)
 
   g_assert ((config == NULL) == (error != NULL));
   if (config)
-    ci_graph_free (ci_network_build (config,
-            config->inference.post_nms_top_k, FALSE, FALSE));
+    ci_graph_free (ci_network_build (config, NULL));
 }
 
 static void

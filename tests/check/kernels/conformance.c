@@ -19,7 +19,7 @@ build_conv_norm (CiGraph * g, CiValue x, const gint * a)
 {
   x = ci_graph_activation (g, x, CI_ACTIVATION_NONE);
   x = ci_graph_conv (g, x, "conv", a[0], a[1], a[2], a[3], a[4], a[5]);
-  x = ci_graph_batch_norm (g, x, "norm");
+  x = ci_graph_batch_norm (g, x, "norm", 1e-5f);
   x = ci_graph_scale (g, x, "scales.0.scale");
   ci_graph_output (g, ci_graph_activation (g, x, a[6]), "out");
 }
@@ -215,7 +215,7 @@ build_deform (CiGraph * g, CiValue x, const gint * a)
   x = ci_graph_deform_conv (g, x, offsets, "conv", a[0], a[1], a[2], a[3],
       a[4], a[5]);
   if (!a[5])
-    x = ci_graph_batch_norm (g, x, "norm");
+    x = ci_graph_batch_norm (g, x, "norm", 0.01f);
   ci_graph_output (g, ci_graph_activation (g, x, a[6]), "out");
 }
 

@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "models/config.h"
+#include "models/method.h"
 #include "models/random.h"
 
 #define RES "backbone.bottom_up.res"
@@ -145,7 +145,7 @@ GST_START_TEST (test_tensors)
   Search s = { __i__ };
   g_autoptr (CiConfig) config = ci_random_config (tensors[s.index].network,
       NULL);
-  CiGraph *graph = ci_network_build (config, 100, FALSE, FALSE);
+  CiGraph *graph = ci_network_build (config, NULL);
 
   ci_graph_foreach_tensor (graph, search, &s);
   fail_unless (s.found == (tensors[s.index].dims[0] > 0), "%s: %s",

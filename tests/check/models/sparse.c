@@ -94,7 +94,7 @@ sparse_add_network (Sparse * sparse, const gchar * json)
   CiGraph *graph;
 
   fail_unless (config, "%s", error ? error->message : "no error set");
-  graph = ci_network_build (config, 100, FALSE, FALSE);
+  graph = ci_network_build (config, NULL);
   ci_graph_foreach_tensor (graph, add_tensor, sparse);
   ci_graph_free (graph);
   ci_config_free (config);

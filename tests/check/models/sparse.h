@@ -7,7 +7,7 @@
 #ifndef SPARSE_H
 #define SPARSE_H
 
-#include "models/config.h"
+#include "models/method.h"
 
 G_BEGIN_DECLS
 
