@@ -570,13 +570,16 @@ typedef struct
   const gfloat *locations;      /* count x 2, x and y, pixels of the input */
 } CiDetections;
 
-/** One soft grid: @width x @height probabilities of mask cells
- * [@x, @x + @width) x [@y, @y + @height) at out_stride. Cell i lies at pixel
- * i * out_stride + out_stride / 2 of the input; cell -1 repeats the first one,
- * so that a whole map reaches the input's edge. */
+/** One soft grid: @width x @height probabilities of the cells
+ * [@x, @x + @width) x [@y, @y + @height) of a map over the network's input. In
+ * pixels of that, whose centres are at .5, the centre of the grid's own cell
+ * (i, j) lies at (@offset_x + @scale_x * (i + 0.5), @offset_y + @scale_y *
+ * (j + 0.5)). CondInst's cell -1 repeats the first one, so that a whole map
+ * reaches the input's edge. */
 typedef struct
 {
   gint x, y, width, height;
+  gfloat scale_x, scale_y, offset_x, offset_y;  /* 0 if @in_box */
   const gfloat *prob;           /* NULL from CUDA, but of whole maps */
   gboolean in_box;              /* the cells divide the detection's box, clipped
                                    to the frame, instead; x and y are 0 */

@@ -191,6 +191,10 @@ typedef struct
   gint32 cls, level, cell;
 } CiCandidate;
 
+/* Sets scales and offsets of @grid, a result of the graph's masks whose cells
+ * are known. */
+void ci_plan_place_grid (const CiPlan * plan, CiMaskGrid * grid);
+
 void ci_detections_set (CiDetectionBuffer * out, gint index,
     const CiCandidate * candidate, gint width, gint stride);
 

@@ -592,7 +592,8 @@ run_mask_head (CiPlan * plan, CiStep * step, GError ** error)
       }
     /* the whole map, also where only the box is asked for */
     out->grids[n] = (CiMaskGrid) {
-    -1, -1, src->w * f + 1, src->h * f + 1, prob};
+    -1, -1, src->w * f + 1, src->h * f + 1,.prob = prob};
+    ci_plan_place_grid (plan, &out->grids[n]);
     for (gint y = -1; y < src->h * f; y++)
       for (gint x = -1; x < src->w * f; x++)
         *prob++ = sigmoid (aligned_sample (logits, src->h, src->w, f, y, x));
@@ -643,7 +644,7 @@ run_blend_masks (CiPlan * plan, CiStep * step, GError ** error)
     gfloat bin_h = (box[3] * scale - 0.5f - y0) / size;
 
     out->grids[n] = (CiMaskGrid) {
-    0, 0, size, size, prob, TRUE};
+    0, 0, size, size,.prob = prob,.in_box = TRUE};
     for (gint y = 0; y < size; y++)
       for (gint x = 0; x < size; x++) {
         gdouble sum = 0, norm = 0, top = -INFINITY;

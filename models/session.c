@@ -389,8 +389,6 @@ set_grid (const CiSession * session, const CiMaskGrid * mask, guint8 * cells,
   const CiPreprocessOptions *pre = &view->scaling->pre_options;
   gfloat sx = (gdouble) image->width / pre->resized_width;
   gfloat sy = (gdouble) image->height / pre->resized_height;
-  gint stride = session->config->condinst.mask_out_stride;
-  gfloat half = stride / 2.0f - stride / 2;     /* of an odd stride */
   gsize n = (gsize) mask->width * mask->height;
 
   if (mask->cells)
@@ -410,12 +408,10 @@ set_grid (const CiSession * session, const CiMaskGrid * mask, guint8 * cells,
     out->offset_x = out->x0;
     out->offset_y = out->y0;
   } else {
-    /* cell i lies at stride * i + stride / 2 of the input (SEMANTICS 9), pixel
-     * centres at .5 */
-    out->scale_x = stride * sx;
-    out->scale_y = stride * sy;
-    out->offset_x = view->x + (stride * mask->x + 0.5f - half) * sx;
-    out->offset_y = view->y + (stride * mask->y + 0.5f - half) * sy;
+    out->scale_x = mask->scale_x * sx;
+    out->scale_y = mask->scale_y * sy;
+    out->offset_x = view->x + mask->offset_x * sx;
+    out->offset_y = view->y + mask->offset_y * sy;
   }
 }
 

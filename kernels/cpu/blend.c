@@ -110,7 +110,7 @@ blend_detection (const Blend * m, gint n, CiTap * xs, gfloat * weights)
   make_roi_taps (xs, size, box[0] * scale - 0.5f, box[2] * scale - 0.5f, w);
   make_roi_taps (ys, size, box[1] * scale - 0.5f, box[3] * scale - 0.5f, h);
   m->out->grids[n] = (CiMaskGrid) {
-  0, 0, size, size, prob, TRUE};
+  0, 0, size, size,.prob = prob,.in_box = TRUE};
   for (gint y = 0; y < size; y++) {
     for (gint b = 0; b < n_bases; b++) {
       sample_row (attention + b * side * side, side, &m->resize[y], m->resize,

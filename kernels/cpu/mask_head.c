@@ -165,6 +165,7 @@ ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step, GError ** error)
 
 typedef struct
 {
+  const CiPlan *plan;
   const CiNode *node;
   const CiMap *features;
   const CiDetectionBuffer *detections;
@@ -338,13 +339,14 @@ mask_head_task (gpointer data, gint task, gint n_tasks)
     gint x0, x1, y0, y1;
 
     *grid = (CiMaskGrid) {
-    -1, -1, src->w * f + 1, src->h * f + 1, prob};
+    -1, -1, src->w * f + 1, src->h * f + 1,.prob = prob};
     if (!mask->full_map) {
       cell_range (box[0], box[2], mask->stride, mask->out_stride, src->w * f,
           &grid->x, &grid->width);
       cell_range (box[1], box[3], mask->stride, mask->out_stride, src->h * f,
           &grid->y, &grid->height);
     }
+    ci_plan_place_grid (m->plan, grid);
     if (!grid->width || !grid->height)
       continue;
     /* the logits that this needs, in whole vectors */
@@ -396,6 +398,7 @@ ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step, GError ** error)
         node->mask.channels, MAX_WIDTH);
     return FALSE;
   }
+  m->plan = plan;
   m->node = node;
   m->features = src;
   m->detections = &plan->buffers[node->srcs[1]].detections;

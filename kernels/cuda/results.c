@@ -192,6 +192,7 @@ ci_cuda_read_results (CiPlan * plan, gconstpointer pinned, GError ** error)
           == CI_OP_BLEND_MASKS,
       .cells = m.cells + g->offset,
     };
+    ci_plan_place_grid (plan, &r->grids[i]);
   }
   plan->found = (CiDetections) {
   *d.count, d.boxes, d.scores, d.classes, d.levels, d.cells, d.locations};

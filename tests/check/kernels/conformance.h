@@ -172,6 +172,12 @@ compare_masks (const gchar * what, CiPlan * ref, CiPlan * plan, gint index,
       index);
   if (masks == FULL_MASKS)
     fail_unless (y.width == x.width && y.height == x.height);
+  /* the same cells lie in the same place */
+  fail_unless (x.in_box || (x.scale_x > 0 && x.scale_y > 0));
+  fail_unless (x.scale_x == y.scale_x && x.scale_y == y.scale_y
+      && fabs (x.offset_x + x.scale_x * (y.x - x.x) - y.offset_x) < 1e-3
+      && fabs (x.offset_y + x.scale_y * (y.y - x.y) - y.offset_y) < 1e-3,
+      "%s: mask %d lies elsewhere", what, index);
   for (gint r = 0; r < y.height; r++)
     for (gint c = 0; c < y.width; c++) {
       gfloat p = x.prob[(y.y - x.y + r) * x.width + y.x - x.x + c];
