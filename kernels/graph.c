@@ -81,11 +81,11 @@ ci_graph_copy (const CiGraph * graph)
 const gchar *
 ci_op_name (CiOp op)
 {
-  static const gchar *const names[] = { "none", "input", "conv", "batch_norm",
-    "group_norm", "activation", "scale", "add", "max_pool",
-    "global_avg_pool", "channel_scale", "concat", "coords", "weighted_add",
-    "resize", "deform_conv", "fcos_detect", "conv_at", "mask_head",
-    "blend_masks", "solo_detect", "solo_masks"
+  static const gchar *const names[] = { "none", "input", "conv", "deconv",
+    "batch_norm", "group_norm", "activation", "scale", "add", "max_pool",
+    "global_avg_pool", "global_max_pool", "channel_scale", "concat",
+    "weighted_add", "upsample", "deform_conv", "fcos_detect", "conv_at",
+    "roi_align", "mask_head", "blend_masks"
   };
 
   return names[op];
@@ -104,17 +104,23 @@ add_node (CiGraph * graph, CiOp op, CiKind kind, const CiValue * srcs,
   node->n_srcs = n_srcs;
   node->srcs = g_memdup2 (srcs, n_srcs * sizeof (CiValue));
   node->name = g_strdup (name);
-  node->residual = node->like = CI_NO_VALUE;
+  node->residual = node->like = node->counted_by = CI_NO_VALUE;
   *value = graph->nodes->len;
   g_ptr_array_add (graph->nodes, node);
   return node;
 }
 
-CiNode *
-ci_graph_add_node (CiGraph * graph, CiOp op, CiKind kind,
-    const CiValue * srcs, gint n_srcs, const gchar * name, CiValue * value)
+/* What is made of items, are items. */
+static void
+inherit_items (const CiGraph * graph, CiNode * node)
 {
-  return add_node (graph, op, kind, srcs, n_srcs, name, value);
+  const CiNode *first = ci_graph_node (graph, node->srcs[0]);
+
+  node->items = first->items;
+  node->counted_by = first->counted_by;
+  for (gint i = 1; i < node->n_srcs; i++)
+    g_assert (ci_graph_node (graph, node->srcs[i])->counted_by
+        == first->counted_by);
 }
 
 /* A node over one map, with as many channels. */
@@ -126,6 +132,7 @@ add_map_node (CiGraph * graph, CiOp op, CiValue src, const gchar * name,
 
   g_assert (ci_graph_node (graph, src)->kind == CI_KIND_MAP);
   node->channels = ci_graph_node (graph, src)->channels;
+  inherit_items (graph, node);
   return node;
 }
 
@@ -148,6 +155,7 @@ ci_graph_conv (CiGraph * graph, CiValue src, const gchar * name,
   CiNode *node = add_map_node (graph, CI_OP_CONV, src, name, &value);
 
   g_assert (node->channels % groups == 0 && out_channels % groups == 0);
+  g_assert (groups == 1 || !node->items);
   node->channels = out_channels;
   node->kernel = kernel;
   node->stride = stride;
@@ -158,8 +166,32 @@ ci_graph_conv (CiGraph * graph, CiValue src, const gchar * name,
 }
 
 CiValue
-ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name,
-    gfloat eps)
+ci_graph_linear (CiGraph * graph, CiValue src, const gchar * name,
+    gint out_channels, gint side, gboolean bias)
+{
+  CiValue value = ci_graph_conv (graph, src, name, out_channels, side, 1, 0, 1,
+      bias);
+
+  ci_graph_node (graph, value)->linear = TRUE;
+  return value;
+}
+
+CiValue
+ci_graph_deconv (CiGraph * graph, CiValue src, const gchar * name,
+    gint out_channels, gboolean bias)
+{
+  CiValue value;
+  CiNode *node = add_map_node (graph, CI_OP_DECONV, src, name, &value);
+
+  node->channels = out_channels;
+  node->kernel = node->stride = 2;
+  node->groups = 1;
+  node->bias = bias;
+  return value;
+}
+
+CiValue
+ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name)
 {
   CiValue value;
 
@@ -207,6 +239,7 @@ ci_graph_add (CiGraph * graph, CiValue a, CiValue b)
 
   node->channels = ci_graph_node (graph, a)->channels;
   g_assert (node->channels == ci_graph_node (graph, b)->channels);
+  inherit_items (graph, node);
   return value;
 }
 
@@ -233,6 +266,15 @@ ci_graph_global_avg_pool (CiGraph * graph, CiValue src)
   return value;
 }
 
+CiValue
+ci_graph_global_max_pool (CiGraph * graph, CiValue src)
+{
+  CiValue value;
+
+  add_map_node (graph, CI_OP_GLOBAL_MAX_POOL, src, NULL, &value);
+  return value;
+}
+
 /* A node over several maps, with as many channels as the first. */
 static CiNode *
 add_maps_node (CiGraph * graph, CiOp op, const CiValue * srcs, gint n,
@@ -245,6 +287,7 @@ add_maps_node (CiGraph * graph, CiOp op, const CiValue * srcs, gint n,
   for (gint i = 0; i < n; i++)
     g_assert (ci_graph_node (graph, srcs[i])->kind == CI_KIND_MAP);
   node->channels = ci_graph_node (graph, srcs[0])->channels;
+  inherit_items (graph, node);
   return node;
 }
 
@@ -349,6 +392,7 @@ ci_graph_deform_conv (CiGraph * graph, CiValue src, CiValue offsets,
 
   g_assert (node->channels % groups == 0 && out_channels % groups == 0);
   g_assert (ci_graph_node (graph, offsets)->channels == 3 * kernel * kernel);
+  g_assert (!node->items);
   node->channels = out_channels;
   node->kernel = kernel;
   node->stride = stride;
@@ -400,6 +444,36 @@ ci_graph_conv_at (CiGraph * graph, const CiValue * srcs, gint n_levels,
   node->bias = TRUE;
   node->n_levels = n_levels;
   node->capacity = ci_graph_node (graph, detections)->capacity;
+  return value;
+}
+
+CiValue
+ci_graph_roi_align (CiGraph * graph, const CiValue * levels, gint n_levels,
+    CiValue boxes, const CiRoiAlignParams * params)
+{
+  const CiNode *list = ci_graph_node (graph, boxes);
+  CiValue all[9], value;
+  CiNode *node;
+
+  g_assert (n_levels >= 1 && n_levels <= 8 && params->resolution >= 1
+      && params->sampling_ratio >= 0
+      && params->sampling_ratio <= CI_ROI_MAX_SAMPLES);
+  g_assert (list->kind == CI_KIND_DETECTIONS);
+  memcpy (all, levels, n_levels * sizeof (CiValue));
+  all[n_levels] = boxes;
+  node = add_node (graph, CI_OP_ROI_ALIGN, CI_KIND_MAP, all, n_levels + 1,
+      NULL, &value);
+  node->channels = ci_graph_node (graph, levels[0])->channels;
+  for (gint i = 0; i < n_levels; i++) {
+    const CiNode *map = ci_graph_node (graph, levels[i]);
+
+    g_assert (map->kind == CI_KIND_MAP && !map->items
+        && map->channels == node->channels && params->strides[i] >= 1);
+  }
+  node->n_levels = n_levels;
+  node->roi = *params;
+  node->items = list->capacity;
+  node->counted_by = boxes;
   return value;
 }
 
@@ -468,6 +542,21 @@ report (Foreach * f, const gchar * prefix, const gchar * suffix, gint n_dims,
   g_hash_table_add (f->seen, name);
 }
 
+gint
+ci_graph_weight_dims (const CiGraph * graph, const CiNode * node,
+    gint64 dims[4])
+{
+  gint64 in = ci_graph_node (graph, node->srcs[0])->channels;
+
+  dims[0] = node->op == CI_OP_DECONV ? in : node->channels;
+  dims[1] = node->op == CI_OP_DECONV ? node->channels : in / node->groups;
+  dims[2] = dims[3] = node->kernel;
+  if (!node->linear)
+    return 4;
+  dims[1] *= dims[2] * dims[3];
+  return 2;
+}
+
 void
 ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
     gpointer user_data)
@@ -482,14 +571,13 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
 
     switch (node->op) {
       case CI_OP_CONV:
+      case CI_OP_DECONV:
       case CI_OP_DEFORM_CONV:
       case CI_OP_CONV_AT:{
-        gint64 in = ci_graph_node (graph, node->srcs[0])->channels;
-        gint64 dims[4] = { c, in / node->groups, node->kernel,
-          node->kernel
-        };
+        gint64 dims[4];
+        gint n_dims = ci_graph_weight_dims (graph, node, dims);
 
-        report (&f, node->name, ".weight", 4, dims);
+        report (&f, node->name, ".weight", n_dims, dims);
         if (node->bias)
           report (&f, node->name, ".bias", 1, &c);
         break;
@@ -586,8 +674,15 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
               : node->height ? (k ? node->width : node->height)
               : in[k] * node->stride;
           break;
+        case CI_OP_DECONV:
+          out[k] = 2 * in[k];
+          break;
         case CI_OP_GLOBAL_AVG_POOL:
+        case CI_OP_GLOBAL_MAX_POOL:
           out[k] = 1;
+          break;
+        case CI_OP_ROI_ALIGN:
+          out[k] = node->roi.resolution;
           break;
         default:
           out[k] = in[k];
@@ -622,6 +717,12 @@ ci_graph_infer (const CiGraph * graph, gint height, gint width, gint * hw,
           in[0], out[1], out[0]);
       return FALSE;
     }
+    if (node->linear && (out[0] != 1 || out[1] != 1)) {
+      g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+          "the map of %dx%d is too large for the linear layer %s over %dx%d",
+          in[1], in[0], node->name, node->kernel, node->kernel);
+      return FALSE;
+    }
     if (node->op == CI_OP_CHANNEL_SCALE && (hw[2 * node->srcs[1]] != 1
             || hw[2 * node->srcs[1] + 1] != 1)) {
       g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
@@ -648,7 +749,7 @@ take_over (CiNode * node, CiNode * from)
   g_free (old.name);
   g_free (from->value_name);
   memset (from, 0, sizeof (*from));
-  from->residual = from->like = CI_NO_VALUE;
+  from->residual = from->like = from->counted_by = CI_NO_VALUE;
 }
 
 static gboolean
@@ -661,9 +762,8 @@ is_conv (const CiNode * node)
 static gboolean
 can_activate (const CiNode * node, CiActivation activation)
 {
-  if (is_conv (node))
-    return activation <= CI_ACTIVATION_RELU6
-        || activation == CI_ACTIVATION_LEAKY_RELU;
+  if (is_conv (node) || node->op == CI_OP_DECONV)
+    return activation <= CI_ACTIVATION_RELU6;
   return node->op == CI_OP_GROUP_NORM || node->op == CI_OP_WEIGHTED_ADD;
 }
 

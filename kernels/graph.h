@@ -15,6 +15,7 @@ typedef enum
   CI_OP_NONE,                   /* fused into another node */
   CI_OP_INPUT,
   CI_OP_CONV,
+  CI_OP_DECONV,
   CI_OP_BATCH_NORM,
   CI_OP_GROUP_NORM,
   CI_OP_ACTIVATION,
@@ -22,6 +23,7 @@ typedef enum
   CI_OP_ADD,
   CI_OP_MAX_POOL,
   CI_OP_GLOBAL_AVG_POOL,
+  CI_OP_GLOBAL_MAX_POOL,
   CI_OP_CHANNEL_SCALE,
   CI_OP_CONCAT,
   CI_OP_COORDS,
@@ -30,6 +32,7 @@ typedef enum
   CI_OP_DEFORM_CONV,
   CI_OP_FCOS_DETECT,
   CI_OP_CONV_AT,
+  CI_OP_ROI_ALIGN,
   CI_OP_MASK_HEAD,
   CI_OP_BLEND_MASKS,
   CI_OP_SOLO_DETECT,
@@ -38,7 +41,7 @@ typedef enum
 
 typedef enum
 {
-  CI_KIND_MAP,                  /* channels x height x width */
+  CI_KIND_MAP,                  /* channels x height x width, or items of it */
   CI_KIND_DETECTIONS,           /* at most capacity */
   CI_KIND_ROWS,                 /* capacity x channels */
   CI_KIND_MASKS,                /* capacity grids */
@@ -54,8 +57,13 @@ typedef struct
   gchar *name;                  /* prefix of its tensors */
 
   gint channels;                /* of the result */
+  /* Kind MAP: 0, or the capacity of the detection list @counted_by: the value
+   * holds a map for each of its entries. */
+  gint items;
+  CiValue counted_by;
   gint kernel, stride, padding, groups;
   gboolean bias;
+  gboolean linear;              /* conv: the weights have two dimensions */
   gboolean ceil_mode;           /* max pool */
   CiActivation activation;
   CiResizeMode resize_mode;     /* resize: factor = stride, */
@@ -78,8 +86,7 @@ typedef struct
   gint strides[8];
   CiMaskHeadParams mask;
   CiBlendParams blend;
-  CiSoloParams solo;
-  gint grids[8];
+  CiRoiAlignParams roi;
 
   gchar *value_name;
   gboolean is_output;
@@ -104,6 +111,11 @@ CiNode *ci_graph_add_node (CiGraph * graph, CiOp op, CiKind kind,
 CiGraph *ci_graph_copy (const CiGraph * graph);
 
 const gchar *ci_op_name (CiOp op);
+
+/* Shape of the weights of a convolution of any kind; returns how many
+ * dimensions it has. */
+gint ci_graph_weight_dims (const CiGraph * graph, const CiNode * node,
+    gint64 dims[4]);
 
 /* Height and width of every map for an input of @height x @width; @hw has two
  * entries per node. */

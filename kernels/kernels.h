@@ -206,12 +206,29 @@ CiValue ci_graph_activation (CiGraph * graph, CiValue src,
 /** Multiplies by the one value of the tensor @name (FCOS' `scales.l.scale`). */
 CiValue ci_graph_scale (CiGraph * graph, CiValue src, const gchar * name);
 CiValue ci_graph_add (CiGraph * graph, CiValue a, CiValue b);
+/**
+ * Transposed convolution of 2 x 2, stride 2: twice the height and width.
+ * Weights `@name.weight` (in x out_channels x 2 x 2), and `@name.bias` if
+ * @bias.
+ */
+CiValue ci_graph_deconv (CiGraph * graph, CiValue src, const gchar * name,
+    gint out_channels, gboolean bias);
+/**
+ * A fully connected layer over maps of @side x @side: ci_graph_conv() of that
+ * kernel without padding, but that its weights have two dimensions:
+ * `@name.weight` (out_channels x in * side * side). Result: out_channels x 1 x
+ * 1.
+ */
+CiValue ci_graph_linear (CiGraph * graph, CiValue src, const gchar * name,
+    gint out_channels, gint side, gboolean bias);
 /** Max pooling; padding never wins. @ceil_mode: a last window may reach over
  * the edge, if it starts inside. */
 CiValue ci_graph_max_pool (CiGraph * graph, CiValue src, gint kernel,
     gint stride, gint padding, gboolean ceil_mode);
 /** Mean of each channel: channels x 1 x 1. */
 CiValue ci_graph_global_avg_pool (CiGraph * graph, CiValue src);
+/** Maximum of each channel: channels x 1 x 1. */
+CiValue ci_graph_global_max_pool (CiGraph * graph, CiValue src);
 /** Multiplies each channel of @src by its value in @factors (channels x 1 x
  * 1): the end of a squeeze-and-excitation block. */
 CiValue ci_graph_channel_scale (CiGraph * graph, CiValue src, CiValue factors);
@@ -274,6 +291,48 @@ CiValue ci_graph_fcos_detect (CiGraph * graph, const CiFcosLevel * levels,
  */
 CiValue ci_graph_conv_at (CiGraph * graph, const CiValue * srcs, gint n_levels,
     CiValue detections, const gchar * name, gint out_channels, gint kernel);
+
+/**
+ * RoIAlign (He et al., ICCV 2017; ROIAlign_cpu.cpp of detectron2 and
+ * torchvision; SEMANTICS-maskrcnn.md). A box belongs to the level
+ *   floor (canonical_level + log2 (sqrt (area) / canonical_size + log_epsilon)
+ *       + level_epsilon),
+ * of which @first_level is the number of the first map, clamped to what there
+ * is. A box that is no number is on the first one.
+ */
+typedef struct
+{
+  gint strides[8];              /* of the levels, finest first */
+  gint resolution;              /* bins a side */
+  gint sampling_ratio;          /* samples a bin, on each axis; 0: its size in
+                                   cells, rounded up, at most
+                                   CI_ROI_MAX_SAMPLES */
+  gboolean aligned;             /* detectron2: cell i lies at (i + 0.5) *
+                                   stride; else torchvision: at i * stride, and
+                                   boxes have at least one cell */
+  gboolean points;              /* PointRend's point_sample instead: one sample
+                                   in the middle of each bin, aligned, with
+                                   zeros around the map */
+  gint canonical_size, canonical_level, first_level;    /* 224, 4, 2 */
+  gfloat log_epsilon;           /* 1e-8 (detectron2) or 0 */
+  gfloat level_epsilon;         /* 0 or 1e-6 (torchvision) */
+} CiRoiAlignParams;
+
+#define CI_ROI_MAX_SAMPLES 4096
+
+/**
+ * A map of resolution x resolution cells for each box of the detection list
+ * @boxes, sampled from one of the @n_levels maps @levels, which have the same
+ * channels. A sample more than one cell outside of its map is 0, one less far
+ * outside that of the edge.
+ *
+ * The result are items: as many maps as the list has capacity, of which those
+ * of boxes that were found hold something. Layers over items (convolutions of
+ * one group, linear, deconv, pooling, norms, activation, ...) compute each of
+ * these by itself and make items of the same list.
+ */
+CiValue ci_graph_roi_align (CiGraph * graph, const CiValue * levels,
+    gint n_levels, CiValue boxes, const CiRoiAlignParams * params);
 
 typedef struct
 {
@@ -621,7 +680,8 @@ gboolean ci_plan_get_mask (const CiPlan * plan, gint index, CiMaskGrid * out);
 /** Most cells of a grid; 0 if the plan makes no masks. */
 gsize ci_plan_get_grid_size (const CiPlan * plan);
 /** Copies the kept value @name as dense NCHW floats: fills @out (its data is
- * newly allocated, free with g_free). FALSE if there is no such value. */
+ * newly allocated, free with g_free). Of items as many as were found. FALSE if
+ * there is no such value. */
 gboolean ci_plan_read (const CiPlan * plan, const gchar * name, CiTensor * out);
 /** Names of the values that ci_plan_read() knows; NULL-terminated, borrowed. */
 const gchar *const *ci_plan_get_names (const CiPlan * plan);

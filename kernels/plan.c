@@ -115,7 +115,7 @@ find_parts (CiPlan * plan, CiValue * into, gsize * within)
     const CiNode *node = ci_graph_node (plan->graph, i);
     gint c = 0;
 
-    if (node->op != CI_OP_CONCAT || node->n_srcs < 2)
+    if (node->op != CI_OP_CONCAT || node->n_srcs < 2 || node->items)
       continue;
     for (gint k = 0; k < node->n_srcs; k++) {
       CiValue src = node->srcs[k];
@@ -149,7 +149,8 @@ static gboolean
 may_join (const CiNode * node, CiValue lead)
 {
   return (node->op == CI_OP_CONV || node->op == CI_OP_GROUP_NORM)
-      && node->residual == CI_NO_VALUE && node->srcs[0] < lead;
+      && node->residual == CI_NO_VALUE && node->srcs[0] < lead
+      && !node->items;
 }
 
 static gboolean
@@ -237,7 +238,8 @@ storage_bytes (CiPlan * plan, CiValue value)
   const CiMap *map = ci_plan_map (plan, value);
 
   return (gsize) plan->batch * plan->element_bytes * (place->h ?
-      (gsize) place->h * place->w * map->block : ci_map_floats (map));
+      (gsize) place->h * place->w * map->block
+      : ci_map_floats (map) * map->items);
 }
 
 static gboolean
@@ -349,7 +351,7 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
       case CI_KIND_MAP:
         buffer->map = (CiMap) {
         node->channels, hw[2 * i], hw[2 * i + 1], plan->backend->block, NULL,
-              hw[2 * i + 1]};
+              hw[2 * i + 1], MAX (node->items, 1)};
         if (!buffer->map.block)
           buffer->map.block = (node->channels + 7) & ~7;
         /* constants keep their place */
@@ -447,12 +449,14 @@ make_steps (CiPlan * plan, GError ** error)
       if (!step->run)
         plan->n_steps--;
     }
-    if (node->op == CI_OP_CONV || node->op == CI_OP_DEFORM_CONV) {
+    if (node->op == CI_OP_CONV || node->op == CI_OP_DECONV
+        || node->op == CI_OP_DEFORM_CONV) {
+      const CiMap *src = ci_plan_map (plan, node->srcs[0]);
       const CiMap *out = ci_plan_map (plan, i);
 
       plan->flops += 2.0 * node->channels * node->kernel * node->kernel
-          * (ci_plan_map (plan, node->srcs[0])->c / node->groups)
-          * out->h * out->w;
+          * (src->c / node->groups) * out->items
+          * (node->op == CI_OP_DECONV ? src->h * src->w : out->h * out->w);
     }
   }
   return TRUE;
@@ -568,6 +572,50 @@ ci_plan_get_input (CiPlan * plan)
   return plan->input;
 }
 
+/* Moves the map of @value, if it is one of items, by @items. */
+static void
+move_map (CiPlan * plan, CiValue value, gint items)
+{
+  CiMap *map = ci_plan_map (plan, value);
+
+  if (ci_graph_node (plan->graph, value)->items)
+    map->data += items * (gssize) ci_map_floats (map);
+}
+
+static void
+move_maps (CiPlan * plan, const CiStep * step, gint items)
+{
+  const CiNode *node = step->node;
+
+  for (gint i = 0; i < node->n_srcs; i++) {
+    gboolean again = node->srcs[i] == node->residual;
+
+    for (gint k = 0; k < i; k++)
+      again |= node->srcs[k] == node->srcs[i];
+    if (!again)
+      move_map (plan, node->srcs[i], items);
+  }
+  if (node->residual != CI_NO_VALUE)
+    move_map (plan, node->residual, items);
+  move_map (plan, step->value, items);
+}
+
+static gboolean
+run_step (CiPlan * plan, CiStep * step, GError ** error)
+{
+  gint n = ci_plan_count_items (plan, step->node);
+  gboolean ok = TRUE;
+
+  if (!step->node->items || step->all_items)
+    return step->run (plan, step, error);
+  for (gint i = 0; i < n; i++) {
+    ok = ok && step->run (plan, step, error);
+    move_maps (plan, step, 1);
+  }
+  move_maps (plan, step, -n);
+  return ok;
+}
+
 static gboolean
 run_steps (CiPlan * plan, GError ** error)
 {
@@ -581,7 +629,7 @@ run_steps (CiPlan * plan, GError ** error)
     gboolean last = i + 1 == plan->n_steps;
     CiKind kind = step->node->kind;
 
-    ok = step->run (plan, step, error);
+    ok = run_step (plan, step, error);
     /* stages are told apart by what a step makes */
     if (last || plan->steps[i + 1].node->kind != kind) {
       gint64 now = g_get_monotonic_time ();
@@ -706,16 +754,16 @@ ci_plan_get_names (const CiPlan * plan)
 }
 
 static void
-read_map (const CiMap * map, gfloat * dst)
+read_map (const CiMap * map, const gfloat * data, gfloat * dst)
 {
   gsize plane = (gsize) map->h * map->w;
 
   if (map->block == 1) {
-    memcpy (dst, map->data, map->c * plane * sizeof (gfloat));
+    memcpy (dst, data, map->c * plane * sizeof (gfloat));
     return;
   }
   for (gint c = 0; c < map->c; c++) {
-    const gfloat *src = map->data + c / map->block * map->block * plane
+    const gfloat *src = data + c / map->block * map->block * plane
         + c % map->block;
 
     for (gsize p = 0; p < plane; p++)
@@ -730,20 +778,23 @@ ci_plan_read (const CiPlan * plan, const gchar * name, CiTensor * out)
     const CiNode *node = ci_graph_node (plan->graph, i);
     const CiMap *map = &plan->buffers[i].map;
     gboolean rows = node->kind == CI_KIND_ROWS;
+    gsize floats = (gsize) map->c * map->h * map->w;
+    gint n_items;
     g_autofree gfloat *dst = NULL;
 
     if (!plan->keep[i] || g_strcmp0 (node->value_name, name))
       continue;
     if (node->kind != CI_KIND_MAP && !rows)
       return FALSE;
-    dst = g_new (gfloat, (gsize) map->c * map->h * map->w);
-    if (!plan->backend->read)
-      read_map (map, dst);
-    else if (!plan->backend->read (plan, i, dst))
+    n_items = rows ? 1 : ci_plan_count_items (plan, node);
+    dst = g_new (gfloat, n_items * floats);
+    for (gint k = 0; !plan->backend->read && k < n_items; k++)
+      read_map (map, map->data + k * ci_map_floats (map), dst + k * floats);
+    if (plan->backend->read && !plan->backend->read (plan, i, dst))
       return FALSE;
     *out = rows ? (CiTensor) {
     CI_DTYPE_F32, 2, {plan->found.count, map->c}} : (CiTensor) {
-    CI_DTYPE_F32, 4, {1, map->c, map->h, map->w}};
+    CI_DTYPE_F32, 4, {n_items, map->c, map->h, map->w}};
     out->data = g_steal_pointer (&dst);
     return TRUE;
   }

@@ -21,6 +21,8 @@ typedef struct
                                    another map */
   gint pitch;                   /* pixels from row to row: w, but for parts of a
                                    canvas */
+  gint items;                   /* maps like this, one behind the other; 1 if it
+                                   is no map of items */
 } CiMap;
 
 typedef struct
@@ -48,6 +50,9 @@ struct _CiStep
   const CiNode *node;
   CiValue value;
   CiStepFunc run;
+  /* Of items: whether @run computes all there are. Else it is called for each,
+   * with all maps of items moved to it. */
+  gboolean all_items;
   gpointer state;
   GDestroyNotify free_state;
 };
@@ -154,11 +159,19 @@ ci_plan_map (CiPlan * plan, CiValue value)
   return &plan->buffers[value].map;
 }
 
+/* Of one item. */
 static inline gsize
 ci_map_floats (const CiMap * map)
 {
   return (gsize) ((map->c + map->block - 1) / map->block) * map->block
       * map->h * map->w;
+}
+
+/* How many items @node has in this run; 1 if its map is none of items. */
+static inline gint
+ci_plan_count_items (const CiPlan * plan, const CiNode * node)
+{
+  return node->items ? plan->buffers[node->counted_by].detections.count : 1;
 }
 
 /* 64-byte aligned and zeroed memory that lives as long as the plan; NULL and
@@ -174,10 +187,10 @@ gfloat *ci_plan_tensor (CiPlan * plan, const gchar * prefix,
 /* y = gamma * (x - mean) / sqrt (var + eps) + beta, of the tensors
  * `@name.{weight,bias,running_mean,running_var}`, as @scale and @shift of @c
  * channels. */
-gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gfloat eps,
-    gint64 c, gfloat * scale, gfloat * shift, GError ** error);
-/* Weights (O x I/g x k x k) and bias (O) of a convolution with everything
- * folded that fusion gave it. */
+gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
+    gfloat * scale, gfloat * shift, GError ** error);
+/* Weights (O x I/g x k x k; of a deconv I x O x 2 x 2) and bias (O) of a
+ * convolution with everything folded that fusion gave it. */
 gboolean ci_plan_fold_conv (CiPlan * plan, const CiNode * node,
     gfloat ** weight, gfloat ** bias, GError ** error);
 

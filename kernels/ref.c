@@ -96,6 +96,27 @@ run_conv (CiPlan * plan, CiStep * step, GError ** error)
 }
 
 static gboolean
+run_deconv (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const State *state = step->state;
+  const CiMap *src = ci_plan_map (plan, node->srcs[0]);
+  const CiMap *dst = ci_plan_map (plan, step->value);
+
+  for (gint o = 0; o < dst->c; o++)
+    for (gint y = 0; y < dst->h; y++)
+      for (gint x = 0; x < dst->w; x++) {
+        gdouble sum = state->bias[o];
+
+        for (gint i = 0; i < src->c; i++)
+          sum += (gdouble) state->weight[((i * dst->c + o) * 2 + y % 2) * 2
+              + x % 2] * *at (src, i, y / 2, x / 2);
+        *at (dst, o, y, x) = activate (sum, node->activation);
+      }
+  return TRUE;
+}
+
+static gboolean
 run_batch_norm (CiPlan * plan, CiStep * step, GError ** error)
 {
   const State *s = step->state;
@@ -275,6 +296,20 @@ run_global_avg_pool (CiPlan * plan, CiStep * step, GError ** error)
     for (gint i = 0; i < n; i++)
       sum += at (src, c, 0, 0)[i];
     dst->data[c] = sum / n;
+  }
+  return TRUE;
+}
+
+static gboolean
+run_global_max_pool (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiMap *src = ci_plan_map (plan, step->node->srcs[0]);
+  const CiMap *dst = ci_plan_map (plan, step->value);
+
+  for (gint c = 0; c < dst->c; c++) {
+    dst->data[c] = -INFINITY;
+    for (gint i = 0; i < src->h * src->w; i++)
+      dst->data[c] = MAX (dst->data[c], at (src, c, 0, 0)[i]);
   }
   return TRUE;
 }
@@ -601,29 +636,6 @@ run_mask_head (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* detectron2's ROIAlign, aligned, one sample a bin: beyond the map 0, at its
- * edges the outermost cell. */
-static gdouble
-roi_sample (const CiMap * map, gint c, gfloat y, gfloat x)
-{
-  gint y0, x0, y1, x1;
-  gdouble ay, ax;
-
-  if (!(y >= -1 && y <= map->h && x >= -1 && x <= map->w))
-    return 0;
-  y = CLAMP (y, 0, map->h - 1);
-  x = CLAMP (x, 0, map->w - 1);
-  y0 = y;
-  x0 = x;
-  y1 = MIN (y0 + 1, map->h - 1);
-  x1 = MIN (x0 + 1, map->w - 1);
-  ay = y - y0;
-  ax = x - x0;
-  return (1 - ay) * ((1 - ax) * *at (map, c, y0, x0)
-      + ax * *at (map, c, y0, x1))
-      + ay * ((1 - ax) * *at (map, c, y1, x0) + ax * *at (map, c, y1, x1));
-}
-
 static gboolean
 run_blend_masks (CiPlan * plan, CiStep * step, GError ** error)
 {
@@ -657,8 +669,8 @@ run_blend_masks (CiPlan * plan, CiStep * step, GError ** error)
                   size, size, y, x) - top);
 
           norm += weight;
-          sum += weight * roi_sample (bases, b, y0 + (y + 0.5f) * bin_h,
-              x0 + (x + 0.5f) * bin_w);
+          sum += weight * ci_ref_roi_sample (bases, b,
+              y0 + (y + 0.5f) * bin_h, x0 + (x + 0.5f) * bin_w);
         }
         *prob++ = sigmoid (sum / norm);
       }
@@ -671,6 +683,7 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
 {
   static const CiStepFunc funcs[] = {
     [CI_OP_CONV] = run_conv,
+    [CI_OP_DECONV] = run_deconv,
     [CI_OP_BATCH_NORM] = run_batch_norm,
     [CI_OP_GROUP_NORM] = run_group_norm,
     [CI_OP_ACTIVATION] = run_pointwise,
@@ -678,6 +691,7 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     [CI_OP_ADD] = run_pointwise,
     [CI_OP_MAX_POOL] = run_max_pool,
     [CI_OP_GLOBAL_AVG_POOL] = run_global_avg_pool,
+    [CI_OP_GLOBAL_MAX_POOL] = run_global_max_pool,
     [CI_OP_CHANNEL_SCALE] = run_channel_scale,
     [CI_OP_CONCAT] = run_concat,
     [CI_OP_COORDS] = run_coords,
@@ -686,6 +700,7 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     [CI_OP_DEFORM_CONV] = run_deform_conv,
     [CI_OP_FCOS_DETECT] = run_fcos_detect,
     [CI_OP_CONV_AT] = run_conv_at,
+    [CI_OP_ROI_ALIGN] = ci_ref_run_roi_align,
     [CI_OP_MASK_HEAD] = run_mask_head,
     [CI_OP_BLEND_MASKS] = run_blend_masks,
   };
@@ -698,10 +713,12 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     return ci_ref_prepare_solo (plan, step, error);
   }
   step->run = funcs[node->op];
+  step->all_items = node->op == CI_OP_ROI_ALIGN;
   step->state = state;
   step->free_state = state_free;
   switch (node->op) {
     case CI_OP_CONV:
+    case CI_OP_DECONV:
     case CI_OP_DEFORM_CONV:
     case CI_OP_CONV_AT:
       return ci_plan_fold_conv (plan, node, &state->weight, &state->bias,

@@ -1,5 +1,5 @@
 /*
- * ref.h: the reference's ops that are not in ref.c; private to kernels/.
+ * ref.h: the reference's parts, where it is more than one file.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -10,7 +10,10 @@
 
 G_BEGIN_DECLS
 
-gboolean ci_ref_prepare_solo (CiPlan * plan, CiStep * step, GError ** error);
+/* Bilinear as ROIAlign samples: beyond the map by more than a cell 0, at its
+ * edges the outermost cell. */
+gdouble ci_ref_roi_sample (const CiMap * map, gint c, gfloat y, gfloat x);
+gboolean ci_ref_run_roi_align (CiPlan * plan, CiStep * step, GError ** error);
 
 G_END_DECLS
 

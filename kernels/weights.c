@@ -189,15 +189,13 @@ gboolean
 ci_plan_fold_conv (CiPlan * plan, const CiNode * node, gfloat ** weight,
     gfloat ** bias, GError ** error)
 {
-  gint64 c = node->channels, one = 1;
+  gint64 c = node->channels, one = 1, dims[4];
   gint64 in = ci_graph_node (plan->graph, node->srcs[0])->channels;
-  gint64 dims[4] = { c, in / node->groups, node->kernel,
-    node->kernel
-  };
-  gsize per_channel = dims[1] * dims[2] * dims[3];
+  gint n_dims = ci_graph_weight_dims (plan->graph, node, dims);
+  gsize per_channel = in / node->groups * node->kernel * node->kernel;
   g_autofree gfloat *w = NULL, *b = NULL, *scale = NULL, *shift = NULL;
 
-  if (!(w = ci_plan_tensor (plan, node->name, ".weight", 4, dims, error)))
+  if (!(w = ci_plan_tensor (plan, node->name, ".weight", n_dims, dims, error)))
     return FALSE;
   if (!node->bias)
     b = g_new0 (gfloat, c);

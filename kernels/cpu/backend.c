@@ -42,10 +42,9 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_mask_head (plan, step, error);
     case CI_OP_BLEND_MASKS:
       return ci_cpu_prepare_blend_masks (plan, step, error);
-    case CI_OP_SOLO_DETECT:
-      return ci_cpu_prepare_solo_detect (plan, step, error);
-    case CI_OP_SOLO_MASKS:
-      return ci_cpu_prepare_solo_masks (plan, step, error);
+    case CI_OP_DECONV:
+    case CI_OP_GLOBAL_MAX_POOL:
+    case CI_OP_ROI_ALIGN:
     case CI_OP_NONE:
       break;
   }
