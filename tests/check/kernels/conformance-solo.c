@@ -16,8 +16,8 @@ typedef struct
   const gchar *name;
   CiSoloSource source;
   gint height, width, n_classes, channels, n_levels;
-  gint shift;                   /* masks are 2^shift times as large as the maps
-                                   of the first level */
+  gint shift;                   /* masks are 2^shift times as large as maps of
+                                   the first level */
   gint capacity;
   gint strides[4];              /* cells that a mask must have more of */
   gint blot;                    /* side of blots of equal numbers in the input */
@@ -250,6 +250,40 @@ GST_START_TEST (test_scores_are_numbers)
 
 GST_END_TEST;
 
+/* Cells that no grid has are refused, as are factors of two sizes. */
+GST_START_TEST (test_sizes_that_contradict_are_refused)
+{
+  CiGraph *g = ci_graph_new ();
+  CiPlanOptions options = { __i__ % 2 ? CI_BACKEND_CPU : CI_BACKEND_REF, NULL,
+    12, 8
+  };
+  CiValue x = ci_graph_input (g, 4), half, grid;
+  CiSoloParams params = { __i__ / 2 == 2 ? CI_SOLO_PRODUCT : CI_SOLO_DYNAMIC,
+    4, 0.5f, 0.05f, 2.0f
+  };
+  CiSoloLevel level = {.grid = 4 };
+  GError *error = NULL;
+  TestWeights *weights;
+
+  half = ci_graph_max_pool (g, x, 2, 2, 0, FALSE);
+  grid = ci_graph_resize (g, x, 4, 4, CI_RESIZE_BILINEAR);
+  level.logits = __i__ / 2 == 0 ? half : grid;
+  level.masks[0] = __i__ / 2 == 0 ? grid : half;
+  level.masks[1] = x;
+  ci_graph_output (g, ci_graph_solo_detect (g, &level, 1, x, NULL, 10,
+          &params), "out");
+  weights = weights_for (g);
+  fail_if (ci_plan_compile (g, &weights->base, &options, &error));
+  fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT));
+  fail_unless (strstr (error->message, "4x6 ") && strstr (error->message,
+          "level 0"), "%s", error->message);
+  g_clear_error (&error);
+  weights_free (weights);
+  ci_graph_free (g);
+}
+
+GST_END_TEST;
+
 static Suite *
 kernels_suite (void)
 {
@@ -260,6 +294,7 @@ kernels_suite (void)
   tcase_set_timeout (tc, 120);
   tcase_add_loop_test (tc, test_detects_as_reference, 0, G_N_ELEMENTS (cases));
   tcase_add_loop_test (tc, test_scores_are_numbers, 0, G_N_ELEMENTS (cases));
+  tcase_add_loop_test (tc, test_sizes_that_contradict_are_refused, 0, 6);
   return s;
 }
 
