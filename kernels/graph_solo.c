@@ -90,12 +90,14 @@ ci_solo_check_sizes (const CiNode * node, const gint * hw, GError ** error)
 
     if (node->solo.source == CI_SOLO_PRODUCT)
       second = hw + 2 * ci_solo_source (node, l, 2);
-    if (logits[0] != s || logits[1] != s
-        || (node->solo.source == CI_SOLO_DYNAMIC && (first[0] != s
-                || first[1] != s))) {
+    for (gint k = 0; k < (node->solo.source == CI_SOLO_DYNAMIC ? 2 : 1); k++) {
+      const gint *cells = k ? first : logits;
+
+      if (cells[0] == s && cells[1] == s)
+        continue;
       g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
-          "maps of %dx%d for the %dx%d cells of level %d of SOLO's head",
-          logits[1], logits[0], s, s, l);
+          "a map of %dx%d for the %dx%d cells of level %d of SOLO's head",
+          cells[1], cells[0], s, s, l);
       return FALSE;
     }
     if (second && (first[0] != second[0] || first[1] != second[1])) {

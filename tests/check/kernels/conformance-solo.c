@@ -16,8 +16,8 @@ typedef struct
   const gchar *name;
   CiSoloSource source;
   gint height, width, n_classes, channels, n_levels;
-  gint shift;                   /* masks are 2^shift times as large as maps of
-                                   the first level */
+  gint shift;                   /* masks are 2^shift times as large as the
+                                   first level's maps */
   gint capacity;
   gint strides[4];              /* cells that a mask must have more of */
   gint blot;                    /* side of blots of equal numbers in the input */
