@@ -84,8 +84,9 @@ ci_op_name (CiOp op)
   static const gchar *const names[] = { "none", "input", "conv", "deconv",
     "batch_norm", "group_norm", "activation", "scale", "add", "max_pool",
     "global_avg_pool", "global_max_pool", "channel_scale", "concat",
-    "weighted_add", "upsample", "deform_conv", "fcos_detect", "conv_at",
-    "roi_align", "mask_head", "blend_masks"
+    "weighted_add", "upsample", "deform_conv", "fcos_detect", "rpn",
+    "box_detect", "conv_at", "roi_align", "mask_head", "blend_masks",
+    "class_masks", "point_rend"
   };
 
   return names[op];
@@ -108,6 +109,13 @@ add_node (CiGraph * graph, CiOp op, CiKind kind, const CiValue * srcs,
   *value = graph->nodes->len;
   g_ptr_array_add (graph->nodes, node);
   return node;
+}
+
+CiNode *
+ci_graph_add_node (CiGraph * graph, CiOp op, CiKind kind,
+    const CiValue * srcs, gint n_srcs, const gchar * name, CiValue * value)
+{
+  return add_node (graph, op, kind, srcs, n_srcs, name, value);
 }
 
 /* What is made of items, are items. */
@@ -573,7 +581,8 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
       case CI_OP_CONV:
       case CI_OP_DECONV:
       case CI_OP_DEFORM_CONV:
-      case CI_OP_CONV_AT:{
+      case CI_OP_CONV_AT:
+      case CI_OP_CLASS_MASKS:{
         gint64 dims[4];
         gint n_dims = ci_graph_weight_dims (graph, node, dims);
 
@@ -597,17 +606,14 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
       case CI_OP_WEIGHTED_ADD:
         report (&f, node->name, "", 1, &n_srcs);
         break;
-      case CI_OP_SOLO_DETECT:
-      case CI_OP_SOLO_MASKS:
-        for (gint l = 0; node->solo.source == CI_SOLO_STATIC
-            && l < node->n_levels; l++) {
-          g_autofree gchar *prefix = g_strdup_printf ("%s.%d", node->name, l);
-          gint64 dims[4] = { node->grids[l] * node->grids[l],
-            ci_graph_node (graph, ci_solo_source (node, l, 1))->channels, 1, 1
-          };
+      case CI_OP_POINT_REND:
+        for (gint l = 0; l <= node->point_rend.n_layers; l++) {
+          g_autofree gchar *layer = ci_point_rend_layer (node, l);
+          gint64 dims[3];
 
-          report (&f, prefix, ".weight", 4, dims);
-          report (&f, prefix, ".bias", 1, dims);
+          ci_point_rend_dims (graph, node, l, dims);
+          report (&f, layer, ".weight", 3, dims);
+          report (&f, layer, ".bias", 1, dims);
         }
         break;
       default:

@@ -31,12 +31,14 @@ typedef enum
   CI_OP_RESIZE,
   CI_OP_DEFORM_CONV,
   CI_OP_FCOS_DETECT,
+  CI_OP_RPN,
+  CI_OP_BOX_DETECT,
   CI_OP_CONV_AT,
   CI_OP_ROI_ALIGN,
   CI_OP_MASK_HEAD,
   CI_OP_BLEND_MASKS,
-  CI_OP_SOLO_DETECT,
-  CI_OP_SOLO_MASKS,
+  CI_OP_CLASS_MASKS,
+  CI_OP_POINT_REND,
 } CiOp;
 
 typedef enum
@@ -84,9 +86,14 @@ typedef struct
   gboolean thresh_with_ctr;
   gint n_levels;
   gint strides[8];
+  gfloat anchor_sizes[8];
+  CiRpnParams rpn;
+  CiBoxDetectParams box_detect;
   CiMaskHeadParams mask;
   CiBlendParams blend;
   CiRoiAlignParams roi;
+  gint first_channel;           /* class masks: that of class 0 */
+  CiPointRendParams point_rend;
 
   gchar *value_name;
   gboolean is_output;
@@ -116,6 +123,12 @@ const gchar *ci_op_name (CiOp op);
  * dimensions it has. */
 gint ci_graph_weight_dims (const CiGraph * graph, const CiNode * node,
     gint64 dims[4]);
+
+/* The prefix of layer @index of a point head, to be freed, and the shape of its
+ * weights. The predictor is the last layer. */
+gchar *ci_point_rend_layer (const CiNode * node, gint index);
+void ci_point_rend_dims (const CiGraph * graph, const CiNode * node,
+    gint index, gint64 dims[3]);
 
 /* Height and width of every map for an input of @height x @width; @hw has two
  * entries per node. */

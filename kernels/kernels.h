@@ -284,6 +284,99 @@ typedef struct
 CiValue ci_graph_fcos_detect (CiGraph * graph, const CiFcosLevel * levels,
     gint n_levels, gint capacity, gboolean thresh_with_ctr);
 
+/** One level of a region proposal network: maps of the same H x W. */
+typedef struct
+{
+  CiValue objectness;           /* A x H x W: logits of A anchors a cell */
+  CiValue deltas;               /* 4 A x H x W: dx, dy, dw, dh of each */
+  gint stride;
+  gfloat anchor_size;           /* root of an anchor's area, in pixels */
+} CiRpnLevel;
+
+typedef struct
+{
+  gint n_ratios;                /* anchors of a cell, up to 8: their */
+  gfloat ratios[8];             /* height / width */
+  gboolean rounded_anchors;     /* torchvision: corners rounded, halves to even,
+                                   and steps of floor (input / map); else
+                                   exact, and steps of the stride */
+  gint pre_nms_top_n;           /* of each level, up to 8192 */
+  gint post_nms_top_n;          /* of all: the capacity */
+  gdouble nms_threshold;        /* IoU, within each level */
+  gfloat min_size;              /* sides of a box: more than that, */
+  gboolean min_size_inclusive;  /* or as much */
+} CiRpnParams;
+
+/**
+ * Region proposals (Ren et al., NeurIPS 2015, section 3.3; detectron2
+ * proposal_utils.py, torchvision rpn.py; SEMANTICS-maskrcnn "RPN"): anchors
+ * moved by their deltas and clipped to the frame's part of the input, top-k and
+ * NMS per level, final top-k. The result is in descending score, which is the
+ * logit; classes are 0, cells (y * W + x) * A + a, locations the anchors'
+ * centres.
+ */
+CiValue ci_graph_rpn (CiGraph * graph, const CiRpnLevel * levels,
+    gint n_levels, const CiRpnParams * params);
+
+typedef struct
+{
+  gboolean background_first;    /* logit 0 is the background, else the last */
+  gfloat weights[4];            /* divisors of dx, dy, dw, dh */
+  gfloat min_size;              /* as in CiRpnParams */
+  gboolean min_size_inclusive;
+  gint capacity;
+} CiBoxDetectParams;
+
+/**
+ * Detections of a box head (Fast R-CNN; detectron2 fast_rcnn.py, torchvision
+ * roi_heads.py; SEMANTICS-maskrcnn "Box head"). @logits and @deltas are maps of
+ * one cell for each of @proposals: classes + 1 logits; 4 deltas for each class,
+ * for each and the background, or for all together. Softmax, boxes clipped to
+ * the frame's part of the input, score > inference_threshold and NMS of each
+ * class at nms_threshold (CiDetectParams), the best. The result is in
+ * descending score; classes count from 0 without the background, cells are the
+ * numbers of the proposals, levels 0, locations the boxes' centres.
+ */
+CiValue ci_graph_box_detect (CiGraph * graph, CiValue proposals,
+    CiValue logits, CiValue deltas, const CiBoxDetectParams * params);
+
+/**
+ * The last layer of Mask R-CNN's mask head (He et al., ICCV 2017): 1x1
+ * convolution `@name.{weight,bias}` of @out_channels, of which only the
+ * detection's class + @first_channel is computed, and sigmoid. @src are square
+ * maps, one for each of @detections. Result: one grid per detection, stretched
+ * over its box (CiMaskGrid.in_box).
+ */
+CiValue ci_graph_class_masks (CiGraph * graph, CiValue src,
+    CiValue detections, const gchar * name, gint out_channels,
+    gint first_channel);
+
+typedef struct
+{
+  gint stride;                  /* of the features, 4 */
+  gint channels;                /* of the hidden layers, 256 */
+  gint n_layers;                /* hidden ones, 3 */
+  gint start_size;              /* of the first map, 28 */
+  gint n_steps;                 /* doublings, 3 */
+  gint n_points;                /* new ones of a step, 784 */
+} CiPointRendParams;
+
+/**
+ * PointRend's subdivision inference (Kirillov et al., CVPR 2020, section 3.2;
+ * projects/PointRend/point_rend; SEMANTICS-pointrend): logits of all cells of a
+ * map of start_size by the point head, `@name.fc1`, ... and `@name.predictor`
+ * (weight, bias), from @features and @coarse (classes x h x w logits, one map
+ * for each of @detections, which join the input of each layer) at the cells'
+ * centres; then n_steps times bilinear x2 and new logits for the n_points most
+ * uncertain cells; sigmoid.
+ * Only the channel of the detection's class is followed, nothing depends on the
+ * others. Result: one grid of start_size << n_steps per detection, stretched
+ * over its box.
+ */
+CiValue ci_graph_point_rend (CiGraph * graph, CiValue features,
+    CiValue coarse, CiValue detections, const gchar * name,
+    const CiPointRendParams * params);
+
 /**
  * Convolution `@name.{weight,bias}`, stride 1, evaluated only at the cells of
  * @detections (the lazy controller, CondInst section 3.1). @srcs has one
@@ -615,6 +708,8 @@ typedef struct
   const guint8 *classes;        /* num_classes flags, 0 = skip; NULL = all */
   gdouble cross_class_threshold;        /* IoU between classes; 0 = classes do
                                            not suppress each other (official) */
+  gint frame_width, frame_height;       /* the frame's part of the input, for
+                                           ci_plan_run(); 0: all of it */
 } CiDetectParams;
 
 /** Detections of a plan: arrays of @count entries, descending score. */

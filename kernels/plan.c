@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan.h"
+#include "preprocess_priv.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -338,6 +339,23 @@ input_stays_planar (CiPlan * plan, CiValue input)
   return TRUE;
 }
 
+/* Most cells of a mask; @in: height and width of the first source. */
+static gsize
+grid_size (const CiNode * node, const gint * in)
+{
+  gsize side = node->blend.resolution, f;
+
+  if (node->op == CI_OP_MASK_HEAD) {
+    f = node->mask.stride / node->mask.out_stride;
+    return (in[0] * f + 1) * (in[1] * f + 1);
+  }
+  if (node->op == CI_OP_CLASS_MASKS)
+    return (gsize) in[0] * in[1];
+  if (node->op == CI_OP_POINT_REND)
+    side = node->point_rend.start_size << node->point_rend.n_steps;
+  return side * side;
+}
+
 static gboolean
 make_buffers (CiPlan * plan, const gint * hw, GError ** error)
 {
@@ -395,17 +413,7 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
           return FALSE;
         break;
       case CI_KIND_MASKS:{
-        const gint *in = hw + 2 * node->srcs[0];
-        gsize side = node->blend.resolution, f;
-
-        buffer->grid_size = side * side;
-        if (node->op == CI_OP_MASK_HEAD) {
-          f = node->mask.stride / node->mask.out_stride;
-          buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
-        } else if (node->op == CI_OP_SOLO_MASKS) {
-          buffer->grid_size = (gsize) hw[2 * node->like]
-              * hw[2 * node->like + 1];
-        }
+        buffer->grid_size = grid_size (node, hw + 2 * node->srcs[0]);
         plan->masks = i;
         if (plan->backend->alloc)
           break;
@@ -495,6 +503,8 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   plan->element_bytes = sizeof (gfloat);
   plan->weights = weights;
   plan->pool = options->pool;
+  plan->height = options->height;
+  plan->width = options->width;
   plan->batch = options->backend == CI_BACKEND_CUDA ? MAX (options->batch, 1)
       : 1;
   plan->max_in_flight = MAX (options->max_in_flight, plan->batch);
@@ -662,6 +672,23 @@ show_results (CiPlan * plan)
     plan->found_grids = plan->buffers[plan->masks].grids;
 }
 
+/* Of the frame in the input. */
+static void
+set_frame_size (CiPlan * plan, const CiPreprocess * pre,
+    const CiDetectParams * params)
+{
+  gint width = params ? params->frame_width : 0;
+  gint height = params ? params->frame_height : 0;
+
+  if (pre) {
+    width = pre->options.resized_width;
+    height = pre->options.resized_height;
+  }
+  plan->frame_width = width ? CLAMP (width, 1, plan->width) : plan->width;
+  plan->frame_height = height ? CLAMP (height, 1, plan->height)
+      : plan->height;
+}
+
 /* @pre: NULL if the input has been filled. */
 static gboolean
 submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
@@ -672,6 +699,7 @@ submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
 
   g_assert (params || plan->detections == CI_NO_VALUE);
   plan->params = params;
+  set_frame_size (plan, pre, params);
   if (plan->backend->submit) {
     ok = plan->backend->submit (plan, pre, image, error);
   } else {

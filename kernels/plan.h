@@ -108,6 +108,7 @@ struct _CiPlan
   const CiBackendFuncs *backend;
   const CiWeights *weights;
   CiPool *pool;
+  gint height, width;           /* of the input */
   gfloat *input;                /* planar */
   CiBuffer *buffers;            /* one per node */
   gboolean *keep;               /* values that stay readable */
@@ -128,6 +129,8 @@ struct _CiPlan
   gdouble flops;
 
   const CiDetectParams *params; /* of the current run */
+  gint frame_height, frame_width;       /* and of its frame in the input, from
+                                           the upper left corner on */
   /* what the last run found, in the host's memory */
   CiDetections found;
   const CiMaskGrid *found_grids;

@@ -705,13 +705,22 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     [CI_OP_BLEND_MASKS] = run_blend_masks,
   };
   const CiNode *node = step->node;
-  State *state = g_new0 (State, 1);
+  State *state;
   gint64 c = node->channels, one = 1, n_srcs = node->n_srcs;
 
-  if (node->op == CI_OP_SOLO_DETECT || node->op == CI_OP_SOLO_MASKS) {
-    state_free (state);
-    return ci_ref_prepare_solo (plan, step, error);
+  switch (node->op) {
+    case CI_OP_RPN:
+      return ci_ref_prepare_rpn (plan, step, error);
+    case CI_OP_BOX_DETECT:
+      return ci_ref_prepare_box_detect (plan, step, error);
+    case CI_OP_CLASS_MASKS:
+      return ci_ref_prepare_class_masks (plan, step, error);
+    case CI_OP_POINT_REND:
+      return ci_ref_prepare_point_rend (plan, step, error);
+    default:
+      break;
   }
+  state = g_new0 (State, 1);
   step->run = funcs[node->op];
   step->all_items = node->op == CI_OP_ROI_ALIGN;
   step->state = state;

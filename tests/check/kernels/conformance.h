@@ -352,6 +352,8 @@ check_case (const Case * c, gboolean detects, Masks masks)
 
     params.classes = filter ? some_classes : NULL;
     params.cross_class_threshold = filter ? 0.8 : 0;
+    params.frame_width = filter ? c->width - c->width / 6 : 0;
+    params.frame_height = filter ? c->height - c->height / 7 : 0;
     ref = run_plan (c, graph, &weights->base, &reference, NULL, &params);
     ci_plan_get_detections (ref, &d);
     if (detects && !filter && c->height > 1)
