@@ -819,6 +819,17 @@ void ci_mask_paste (const CiMaskGrid * grid, gint out_stride,
 void ci_mask_paste_box (const gfloat * prob, gint size, const gfloat box[4],
     gint frame_width, gint frame_height, gfloat threshold, guint8 * dst);
 
+/**
+ * The same as torchvision's paste_masks_in_image (SEMANTICS-maskrcnn): the map
+ * with a border of zeros is stretched over whole pixels, those of
+ * ci_mask_pixel_box(), half-pixel bilinear, > @threshold.
+ */
+void ci_mask_paste_pixel_box (const gfloat * prob, gint size,
+    const gfloat box[4], gint frame_width, gint frame_height,
+    gfloat threshold, guint8 * dst);
+/** Where that puts a map of @size cells a side without its border. */
+void ci_mask_pixel_box (gint size, const gfloat box[4], gfloat out[4]);
+
 G_END_DECLS
 
 #endif /* CI_KERNELS_H */
