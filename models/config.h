@@ -13,6 +13,7 @@ G_BEGIN_DECLS
 
 #define CI_MAX_LEVELS 8
 #define CI_NORM_GROUPS 32       /* of every group norm */
+#define CI_SOLO_LEVELS 5        /* P2 to P6 */
 
 /* One per method (method.h); files have the names, not the numbers. */
 typedef enum
@@ -20,6 +21,9 @@ typedef enum
   CI_ARCHITECTURE_CONDINST,     /* BoxInst is one with 16 mask features */
   CI_ARCHITECTURE_BLENDMASK,
   CI_ARCHITECTURE_FCOS,         /* boxes only */
+  CI_ARCHITECTURE_SOLOV2,
+  CI_ARCHITECTURE_DECOUPLED_SOLO,
+  CI_ARCHITECTURE_SOLO,
   CI_N_ARCHITECTURES
 } CiArchitecture;
 
@@ -121,6 +125,19 @@ typedef struct
     gint basis_channels, basis_num_convs;
     CiNorm basis_norm;
   } blendmask;
+
+  struct                        /* all three */
+  {
+    gint grids[CI_SOLO_LEVELS]; /* cells of a side */
+    gint channels, num_convs;   /* of the towers */
+    gint deform;                /* convolutions of them: none, the last, all */
+    gboolean separate_towers;   /* decoupled: one for columns, one for rows */
+    gint prediction_kernel;     /* decoupled: 1 or 3 */
+    gint feature_channels, kernel_channels;     /* solov2: of the features
+                                                   before, and in, masks */
+    gfloat mask_threshold, update_threshold, sigma;
+    gboolean linear;            /* matrix NMS */
+  } solo;
 
   struct
   {

@@ -43,6 +43,9 @@ typedef struct
 
 extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos;
 
+extern const CiMethod ci_method_solo, ci_method_decoupled_solo,
+    ci_method_solov2;
+
 /* By CiArchitecture; recognition tries them in this order. */
 extern const CiMethod *const ci_methods[CI_N_ARCHITECTURES];
 
