@@ -626,11 +626,22 @@ void ci_preprocess_run (CiPreprocess * pre, const CiImage * image,
  * with on_device. */
 const guint8 *ci_preprocess_get_resized (const CiPreprocess * pre);
 
-/** Size of the resized frame for a short side of @min_size and at most
- * @max_size on the long one (SEMANTICS 1.2; detectron2 ResizeShortestEdge),
+typedef enum
+{
+  CI_SIZE_SHORTEST_EDGE,        /* detectron2's ResizeShortestEdge (SEMANTICS
+                                   1.2): sides rounded */
+  CI_SIZE_KEEP_RATIO,           /* mmdetection's Resize with keep_ratio: the
+                                   same but for a side near a half */
+  CI_SIZE_KEEP_RATIO_FLOOR,     /* torchvision's GeneralizedRCNNTransform: in
+                                   single precision, sides rounded down */
+  CI_SIZE_FIXED,                /* @max_size x @min_size, whatever the frame */
+} CiSizeRule;
+
+/** Size of a resized frame whose short side becomes @min_size unless the long
+ * one then exceeds @max_size, by the arithmetic of one of the official codes;
  * at least 1 x 1. All arguments are positive. */
-void ci_resize_shortest_edge (gint width, gint height, gint min_size,
-    gint max_size, gint * out_width, gint * out_height);
+void ci_resize_get_size (CiSizeRule rule, gint width, gint height,
+    gint min_size, gint max_size, gint * out_width, gint * out_height);
 
 /* ---- overlays -------------------------------------------------------- */
 

@@ -273,21 +273,3 @@ ci_preprocess_get_resized (const CiPreprocess * pre)
   }
   return pre->exact.packed;
 }
-
-void
-ci_resize_shortest_edge (gint width, gint height, gint min_size,
-    gint max_size, gint * out_width, gint * out_height)
-{
-  gdouble scale = (gdouble) min_size / MIN (width, height);
-  gdouble w = height < width ? scale * width : min_size;
-  gdouble h = height < width ? min_size : scale * height;
-
-  if (MAX (w, h) > max_size) {
-    scale = max_size / MAX (w, h);
-    w *= scale;
-    h *= scale;
-  }
-  /* the official code lets thin frames vanish */
-  *out_width = MAX (1, (gint) (w + 0.5));
-  *out_height = MAX (1, (gint) (h + 0.5));
-}

@@ -244,8 +244,8 @@ choose_size (const CiSession * session, const CiImageFormat * image,
     /* a larger short side lifts the model's limit, never the user's */
     if (!o->max_size)
       max_size = MAX (min_size, max_size);
-    ci_resize_shortest_edge (image->width, image->height, min_size, max_size,
-        &out->resized_width, &out->resized_height);
+    ci_resize_get_size (CI_SIZE_SHORTEST_EDGE, image->width, image->height,
+        min_size, max_size, &out->resized_width, &out->resized_height);
   }
   out->padded_width = round_up (o->for_regions && o->input_width ?
       o->input_width : out->resized_width, divisor);

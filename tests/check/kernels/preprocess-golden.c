@@ -163,7 +163,7 @@ check_shortest_edge (const gchar * png, JsonObject * image)
 
   read_hw (image, "orig_hw", &orig_h, &orig_w);
   read_hw (image, "resized_hw", &wanted_h, &wanted_w);
-  ci_resize_shortest_edge (orig_w, orig_h,
+  ci_resize_get_size (CI_SIZE_SHORTEST_EDGE, orig_w, orig_h,
       json_object_get_int_member (image, "min_size_test"),
       json_object_get_int_member (image, "max_size_test"), &w, &h);
   fail_unless (w == wanted_w && h == wanted_h, "%s: %d x %d", png, w, h);

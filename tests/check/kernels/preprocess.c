@@ -589,37 +589,6 @@ GST_START_TEST (test_threads)
 
 GST_END_TEST;
 
-GST_START_TEST (test_shortest_edge)
-{
-  static const struct
-  {
-    gint w, h, min, max, out_w, out_h;
-  } cases[] = {
-    {640, 480, 800, 1333, 1067, 800},   /* 1066.67 */
-    {480, 640, 800, 1333, 800, 1067},
-    {500, 500, 800, 1333, 800, 800},
-    {1280, 720, 800, 1333, 1333, 750},  /* 1422.2 x 800 is too long */
-    {1920, 1080, 800, 1333, 1333, 750}, /* 749.8 */
-    {1280, 720, 288, 512, 512, 288},
-    {1000, 200, 800, 1333, 1333, 267},  /* 266.6 */
-    {97, 301, 800, 1333, 430, 1333},    /* 429.6 */
-    {16384, 2, 800, 1333, 1333, 1},     /* 0.16 */
-    {1, 16384, 800, 1333, 1, 1333},
-    {1, 1, 800, 1333, 800, 800},
-    {1280, 720, 720, 1280, 1280, 720},
-  };
-  gint w, h;
-
-  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
-    ci_resize_shortest_edge (cases[i].w, cases[i].h, cases[i].min,
-        cases[i].max, &w, &h);
-    fail_unless (w == cases[i].out_w && h == cases[i].out_h,
-        "%d x %d: got %d x %d", cases[i].w, cases[i].h, w, h);
-  }
-}
-
-GST_END_TEST;
-
 GST_START_TEST (test_bad_arguments)
 {
   const CiImageFormat good = {.pixel_format = CI_PIXEL_NV12,.width = 64,
@@ -744,7 +713,6 @@ preprocess_suite (void)
   tcase_add_test (tc, test_fast_resize);
   tcase_add_test (tc, test_normalise_and_pad);
   tcase_add_test (tc, test_threads);
-  tcase_add_test (tc, test_shortest_edge);
   tcase_add_test (tc, test_bad_arguments);
 #ifndef NO_LIMIT
   tcase_add_test (tc, test_out_of_memory);
