@@ -588,7 +588,11 @@ void ci_image_crop (const CiImageFormat * format, const CiImage * image,
 typedef enum
 {
   CI_RESIZE_EXACT,              /* 8-bit antialiased, bit-equal to Pillow's */
-  CI_RESIZE_FAST,               /* two taps a direction, no antialiasing */
+  CI_RESIZE_FAST,               /* two taps a direction, no antialiasing, not
+                                   rounded: of RGB frames torch's bilinear
+                                   interpolate () */
+  CI_RESIZE_OPENCV,             /* two taps in 8 bits, bit-equal to OpenCV's
+                                   INTER_LINEAR */
 } CiResizeQuality;
 
 typedef struct

@@ -11,6 +11,21 @@
 /* Scratch beyond which extreme shapes make do with fewer tasks. */
 #define MAX_SCRATCH_BYTES (16 << 20)
 
+static const struct
+{
+  gboolean (*init) (CiPreprocess * pre);
+  void (*clear) (CiPreprocess * pre);
+  void (*rows) (CiPreprocess * pre, const CiImage * image, gfloat * dst,
+      guint8 * scratch, gint first_row, gint end_row);
+} resizes[] = {
+  [CI_RESIZE_EXACT] = {ci_preprocess_exact_init, ci_preprocess_exact_clear,
+      ci_preprocess_exact_rows},
+  [CI_RESIZE_FAST] = {ci_preprocess_fast_init, ci_preprocess_fast_clear,
+      ci_preprocess_fast_rows},
+  [CI_RESIZE_OPENCV] = {ci_preprocess_opencv_init, ci_preprocess_opencv_clear,
+      ci_preprocess_opencv_rows},
+};
+
 static gboolean
 check_range (const gchar * what, gint value, gint low, gint high,
     GError ** error)
@@ -47,7 +62,7 @@ check_arguments (const CiImageFormat * format, const CiPreprocessOptions * o,
       || !check_range ("colour matrix", format->matrix, CI_YUV_BT601,
           CI_YUV_BT2020, error)
       || !check_range ("resize quality", o->quality, CI_RESIZE_EXACT,
-          CI_RESIZE_FAST, error))
+          o->on_device ? CI_RESIZE_FAST : CI_RESIZE_OPENCV, error))
     return FALSE;
   for (c = 0; c < 3; c++) {
     if (!isfinite (o->mean[c]) || !isfinite (o->std[c]) || o->std[c] <= 0) {
@@ -159,8 +174,7 @@ ci_preprocess_new (const CiImageFormat * format,
   pre->options = *options;
   set_up_channels (pre);
   ok = options->on_device ? ci_preprocess_device_init (pre)
-      : options->quality == CI_RESIZE_EXACT ? ci_preprocess_exact_init (pre)
-      : ci_preprocess_fast_init (pre);
+      : resizes[options->quality].init (pre);
   if (ok && !options->on_device) {
     pre->max_tasks = MIN (MAX_TASKS, options->resized_height);
     pre->max_tasks = CLAMP (MAX_SCRATCH_BYTES / pre->scratch_bytes, 1,
@@ -188,12 +202,33 @@ ci_preprocess_free (CiPreprocess * pre)
     return;
   if (pre->options.on_device)
     g_free (pre->device.settings);
-  else if (pre->options.quality == CI_RESIZE_EXACT)
-    ci_preprocess_exact_clear (pre);
   else
-    ci_preprocess_fast_clear (pre);
+    resizes[pre->options.quality].clear (pre);
+  g_free (pre->levels);
+  g_free (pre->packed);
   g_free (pre->scratch_base);
   g_free (pre);
+}
+
+gboolean
+ci_preprocess_alloc_levels (CiPreprocess * pre)
+{
+  const CiPreprocessOptions *o = &pre->options;
+
+  pre->row_words = (o->resized_width + CI_PREPROCESS_STRIP - 1)
+      / CI_PREPROCESS_STRIP * (CI_PREPROCESS_STRIP / 4);
+  pre->levels = g_try_malloc ((gsize) pre->n_channels * o->resized_height *
+      pre->row_words * sizeof (guint32));
+  return pre->levels != NULL;
+}
+
+gpointer
+ci_preprocess_take (guint8 * memory, gsize * pos, gsize bytes)
+{
+  gsize start = *pos;
+
+  *pos += CI_ALIGN64 (bytes);
+  return memory ? memory + start : NULL;
 }
 
 typedef struct
@@ -217,10 +252,7 @@ run_task (gpointer data, gint task, gint n_tasks)
   gint end = o->resized_height * (task + 1) / n_tasks;
   gint c, y;
 
-  if (o->quality == CI_RESIZE_EXACT)
-    ci_preprocess_exact_rows (pre, run->image, run->dst, scratch, first, end);
-  else
-    ci_preprocess_fast_rows (pre, run->image, run->dst, scratch, first, end);
+  resizes[o->quality].rows (pre, run->image, run->dst, scratch, first, end);
   for (c = 0; c < 3 && right > 0; c++)
     for (y = first; y < end; y++)
       memset (run->dst + c * plane + (gsize) y * o->padded_width +
@@ -254,22 +286,22 @@ ci_preprocess_get_resized (const CiPreprocess * pre)
   gsize n = (gsize) o->resized_width * o->resized_height;
   gint x, y, c;
 
-  if (o->quality != CI_RESIZE_EXACT || o->on_device)
+  if (o->quality == CI_RESIZE_FAST || o->on_device)
     return NULL;
   /* off the per-frame path: made on demand */
-  if (!self->exact.packed)
-    self->exact.packed = g_try_malloc (3 * n);
-  if (!self->exact.packed)
+  if (!self->packed)
+    self->packed = g_try_malloc (3 * n);
+  if (!self->packed)
     return NULL;
   for (y = 0; y < o->resized_height; y++) {
     for (c = 0; c < 3; c++) {
-      const guint32 *src = pre->exact.planes + ((gsize) (c % pre->n_channels) *
-          o->resized_height + y) * (pre->exact.stride / 2);
-      guint8 *dst = pre->exact.packed + (gsize) y * o->resized_width * 3 + c;
+      const guint32 *src = pre->levels + ((gsize) (c % pre->n_channels) *
+          o->resized_height + y) * pre->row_words;
+      guint8 *dst = self->packed + (gsize) y * o->resized_width * 3 + c;
 
       for (x = 0; x < o->resized_width; x++)
         dst[x * 3] = src[x / 32 * 8 + x % 8] >> x % 32 / 8 * 8;
     }
   }
-  return pre->exact.packed;
+  return self->packed;
 }

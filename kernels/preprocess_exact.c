@@ -155,15 +155,6 @@ ci_preprocess_exact_matrix (const CiPreprocess * pre, gint32 matrix[3][4])
   }
 }
 
-static gpointer
-take (guint8 * memory, gsize * pos, gsize bytes)
-{
-  gsize start = *pos;
-
-  *pos += CI_ALIGN64 (bytes);
-  return memory ? memory + start : NULL;
-}
-
 gsize
 ci_preprocess_exact_layout (const CiPreprocess * pre, guint8 * memory,
     CiExactScratch * scratch)
@@ -172,15 +163,16 @@ ci_preprocess_exact_layout (const CiPreprocess * pre, guint8 * memory,
   const gsize n = pre->exact.tile_columns;
   gsize pos = 0;
 
-  scratch->tile = take (memory, &pos, n / 2 * column * pre->n_channels);
-  scratch->luma = take (memory, &pos, n * column);
-  scratch->chroma = take (memory, &pos, n * column / 2);
-  scratch->chroma2 = take (memory, &pos, n * column / 2);
-  scratch->resized = take (memory, &pos,
-      CI_EXACT_STRIP / 4 * column * pre->n_channels);
-  scratch->rows = take (memory, &pos,
+  scratch->tile = ci_preprocess_take (memory, &pos,
+      n / 2 * column * pre->n_channels);
+  scratch->luma = ci_preprocess_take (memory, &pos, n * column);
+  scratch->chroma = ci_preprocess_take (memory, &pos, n * column / 2);
+  scratch->chroma2 = ci_preprocess_take (memory, &pos, n * column / 2);
+  scratch->resized = ci_preprocess_take (memory, &pos,
+      CI_PREPROCESS_STRIP / 4 * column * pre->n_channels);
+  scratch->rows = ci_preprocess_take (memory, &pos,
       pre->exact.y.max_pairs * sizeof (gpointer));
-  scratch->ring = take (memory, &pos, pre->exact.ring_rows *
+  scratch->ring = ci_preprocess_take (memory, &pos, pre->exact.ring_rows *
       pre->n_channels * pre->exact.stride * sizeof (guint32));
   return pos;
 }
@@ -215,8 +207,8 @@ gboolean
 ci_preprocess_exact_init (CiPreprocess * pre)
 {
   const CiPreprocessOptions *o = &pre->options;
-  gint n_outputs = (o->resized_width + CI_EXACT_STRIP - 1) &
-      ~(CI_EXACT_STRIP - 1);
+  gint n_outputs = (o->resized_width + CI_PREPROCESS_STRIP - 1) &
+      ~(CI_PREPROCESS_STRIP - 1);
   gint x;
   CiExactScratch unused;
 
@@ -227,9 +219,9 @@ ci_preprocess_exact_init (CiPreprocess * pre)
     return FALSE;
 
   ci_preprocess_exact_matrix (pre, pre->exact.matrix);
-  for (x = 0; x < n_outputs; x += CI_EXACT_STRIP) {
+  for (x = 0; x < n_outputs; x += CI_PREPROCESS_STRIP) {
     const CiExactOutput *first = &pre->exact.x.outputs[x];
-    const CiExactOutput *last = &first[CI_EXACT_STRIP - 1];
+    const CiExactOutput *last = &first[CI_PREPROCESS_STRIP - 1];
     gint n = last->first + last->n_pairs - first->first;
 
     /* whole groups of eight, from any pair on */
@@ -240,9 +232,7 @@ ci_preprocess_exact_init (CiPreprocess * pre)
   pre->exact.ring_rows =
       (pre->exact.y.max_pairs + CI_EXACT_BLOCK - 2) & ~(CI_EXACT_BLOCK / 2 - 1);
   pre->exact.stride = n_outputs / 2;
-  pre->exact.planes = g_try_malloc ((gsize) pre->n_channels *
-      o->resized_height * n_outputs);
-  if (!pre->exact.planes)
+  if (!ci_preprocess_alloc_levels (pre))
     return FALSE;
 
   pre->scratch_bytes = ci_preprocess_exact_layout (pre, NULL, &unused);
@@ -256,6 +246,4 @@ ci_preprocess_exact_clear (CiPreprocess * pre)
   g_free (pre->exact.x.weights);
   g_free (pre->exact.y.outputs);
   g_free (pre->exact.y.weights);
-  g_free (pre->exact.planes);
-  g_free (pre->exact.packed);
 }

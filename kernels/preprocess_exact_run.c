@@ -12,72 +12,12 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "preprocess_priv.h"
-#include "simd.h"
-
-#include <string.h>
+#include "preprocess_lanes.h"
 
 #define BLOCK CI_EXACT_BLOCK
-#define STRIP CI_EXACT_STRIP
 /* Lanes 0-7 are the even rows of a block and 8-15 the odd ones, so that one
  * vector of eight chroma rows serves both halves. */
 #define ROW_OF_LANE(l) (2 * ((l) & 7) + ((l) >> 3))
-
-typedef guint32 Lanes __attribute__ ((vector_size (32)));
-/* The same, of bytes in memory. */
-typedef guint32 ByteLanes
-    __attribute__ ((vector_size (32), aligned (4), may_alias));
-/* Four words of bytes in memory, of the widest vector that all CPUs have. */
-typedef guint32 Words __attribute__ ((vector_size (16)));
-typedef guint32 ByteWords
-    __attribute__ ((vector_size (16), aligned (1), may_alias));
-
-#if defined (__clang__) || __GNUC__ >= 12
-# define SHUFFLE(a, b, ...) __builtin_shufflevector (a, b, __VA_ARGS__)
-#else
-# define SHUFFLE(a, b, ...) __builtin_shuffle (a, b, \
-    (__typeof__ (a)) { __VA_ARGS__ })
-#endif
-
-typedef gint16 Halves __attribute__ ((vector_size (32)));
-typedef gint16 Halves128 __attribute__ ((vector_size (16)));
-
-/* @acc plus both halves of each lane of @pairs, 0 to 255, times those of
- * @weights. No compiler makes the instruction for it out of plain C. */
-CI_INLINE Lanes
-add_products (Lanes acc, Lanes pairs, guint32 weights)
-{
-#if defined (__AVX2__)
-  Lanes w = weights - (Lanes) { 0 };
-
-  return acc + (Lanes) __builtin_ia32_pmaddwd256 ((Halves) pairs, (Halves) w);
-#elif defined (__SSE2__)
-  union
-  {
-    Lanes all;
-    Words part[2];
-  } v = { pairs };
-  Halves128 w = (Halves128) (weights - (Words) { 0 });
-
-  v.part[0] = (Words) __builtin_ia32_pmaddwd128 ((Halves128) v.part[0], w);
-  v.part[1] = (Words) __builtin_ia32_pmaddwd128 ((Halves128) v.part[1], w);
-  return acc + v.all;
-#else
-  return acc + (pairs & 0xffff) * (weights & 0xffff) +
-      (pairs >> 16) * (weights >> 16);
-#endif
-}
-
-/* Upper halves of each lane of @low and @high. */
-CI_INLINE Halves
-join (Lanes low, Lanes high)
-{
-#ifdef __AVX2__
-  return __builtin_ia32_pblendw256 ((Halves) (low >> 16), (Halves) high, 0xaa);
-#else
-  return (Halves) (low >> 16 | (high & 0xffff0000));
-#endif
-}
 
 /* ---- frame -> integers ------------------------------------------------ */
 
@@ -160,19 +100,6 @@ fetch (const guint8 * const *rows, const gint n_rows, gsize row_bytes,
       dst[g * n_rows + r] = word;
     }
   }
-}
-
-/* Fixed point of two neighbouring columns to 0-255. C has no minimum of
- * vectors, but compilers see this loop for what it is. */
-CI_INLINE void
-store_levels (CiV8i even, CiV8i odd, Lanes * dst)
-{
-  Halves v = join ((Lanes) even, (Lanes) odd);
-  gint l;
-
-  for (l = 0; l < 16; l++)
-    v[l] = CLAMP (v[l] >> (CI_EXACT_MATRIX_BITS - 16), 0, 255);
-  *dst = (Lanes) v;
 }
 
 /* A sample of each word. */
@@ -339,9 +266,9 @@ resize_column (const CiExactOutput * output, const guint32 * w,
   }
   for (p = 0; p < output->n_pairs; p++, src += n) {
     for (i = 0; i < n; i++) {
-      level[i] = add_products (level[i], src[i], w[p]);
+      level[i] = add_products (level[i], src[i], SET1 (w[p]));
       if (fine)
-        rest[i] = add_products (rest[i], src[i], w[max_pairs + p]);
+        rest[i] = add_products (rest[i], src[i], SET1 (w[max_pairs + p]));
     }
   }
   for (i = 0; i < n; i++)
@@ -470,30 +397,14 @@ resize_rows (const guint32 * const *rows, const CiExactOutput * output,
     for (i = 0; i < 4; i++) {
       Lanes v = src[i / 2] >> i % 2 * 8 & 0xff00ff;
 
-      level[i] = add_products (level[i], v, w[p]);
+      level[i] = add_products (level[i], v, SET1 (w[p]));
       if (fine)
-        rest[i] = add_products (rest[i], v, w[max_pairs + p]);
+        rest[i] = add_products (rest[i], v, SET1 (w[max_pairs + p]));
     }
   }
   for (i = 0; i < 4; i++)
     level[i] = (level[i] + (rest[i] >> CI_EXACT_FINE_BITS)) >>
         CI_EXACT_COARSE_BITS;
-}
-
-/* The first @n of a strip's levels. */
-CI_INLINE void
-normalise (const Lanes level[4], gint n, gfloat mean, gfloat scale,
-    gfloat * dst)
-{
-  gfloat tail[STRIP];
-  gfloat *out = n < STRIP ? tail : dst;
-  gint i;
-
-  for (i = 0; i < 4; i++)
-    ((CiV8u *) out)[i] =
-        (__builtin_convertvector ((CiV8i) level[i], CiV8) - mean) * scale;
-  if (n < STRIP)
-    memcpy (dst, tail, n * sizeof (gfloat));
 }
 
 CI_INLINE void
@@ -522,8 +433,8 @@ resize (const CiPreprocess * pre, const CiImage * image, gfloat * dst,
           (output->first + p) % pre->exact.ring_rows * n_channels * stride;
 
     for (c = 0; c < n_channels; c++) {
-      guint32 *words = pre->exact.planes +
-          ((gsize) c * o->resized_height + y) * (stride / 2);
+      guint32 *words = pre->levels +
+          ((gsize) c * o->resized_height + y) * pre->row_words;
 
       for (x = 0; x < o->resized_width; x += STRIP) {
         Lanes level[4];
@@ -534,8 +445,7 @@ resize (const CiPreprocess * pre, const CiImage * image, gfloat * dst,
         else
           resize_rows (scratch->rows, output, w, taps->max_pairs, FALSE,
               c * stride + x / 2, level);
-        *(ByteLanes *) (words + x / 4) =
-            level[0] | level[1] << 8 | level[2] << 16 | level[3] << 24;
+        store_bytes (level, words + x / 4);
         for (i = c; i < 3; i += n_channels)
           normalise (level, MIN (o->resized_width - x, STRIP), o->mean[i],
               scale[i], dst + i * plane + (gsize) y * o->padded_width + x);

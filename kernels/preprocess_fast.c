@@ -10,8 +10,8 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "preprocess_load.h"
 #include "preprocess_priv.h"
-#include "simd.h"
 
 #include <string.h>
 
@@ -53,30 +53,6 @@ fast_taps_clear (CiFastTaps * taps)
 
 /* ---- rows of the frame ------------------------------------------------ */
 
-CI_INLINE guint32
-load2 (const guint8 * src)
-{
-  guint16 word;
-
-  memcpy (&word, src, 2);
-  return GUINT16_FROM_LE (word);
-}
-
-CI_INLINE guint32
-load4 (const guint8 * src)
-{
-  guint32 word;
-
-  memcpy (&word, src, 4);
-  return GUINT32_FROM_LE (word);
-}
-
-CI_INLINE guint32
-load_pixel (const guint8 * src, const gint bytes)
-{
-  return bytes == 4 ? load4 (src) : load2 (src) | (guint32) src[2] << 16;
-}
-
 /* Blends the samples, up to @most, from bit @left of each word of @a and from
  * bit @right of @b on. */
 CI_INLINE void
@@ -111,7 +87,7 @@ blend_plane (const guint8 * src, const CiFastTaps * taps, gint n,
 
 #pragma GCC unroll 4
   for (i = 0; i < n; i++)
-    words[i] = load2 (src + index[i]);
+    words[i] = ci_load2 (src + index[i]);
   blend_words (words, 0, words, 8, taps->weight, n, dst);
 }
 
@@ -125,7 +101,7 @@ blend_pairs (const guint8 * src, const CiFastTaps * taps, gint n,
 
 #pragma GCC unroll 4
   for (i = 0; i < n; i++)
-    words[i] = load4 (src + index[i]);
+    words[i] = ci_load4 (src + index[i]);
   blend_words (words, 0, words, 16, taps->weight, n, dst0);
   blend_words (words, 8, words, 24, taps->weight, n, dst1);
 }
@@ -140,7 +116,7 @@ blend_plane10 (const guint8 * src, const CiFastTaps * taps, gint n,
 
 #pragma GCC unroll 4
   for (i = 0; i < n; i++)
-    words[i] = load4 (src + index[i]);
+    words[i] = ci_load4 (src + index[i]);
   blend_samples (words, 6, words, 22, 0x3ff, taps->weight, n, dst);
 }
 
@@ -154,8 +130,8 @@ blend_pairs10 (const guint8 * src, const CiFastTaps * taps, gint n,
 
 #pragma GCC unroll 4
   for (i = 0; i < n; i++) {
-    left[i] = load4 (src + index[i]);
-    right[i] = load4 (src + index[i] + 4);
+    left[i] = ci_load4 (src + index[i]);
+    right[i] = ci_load4 (src + index[i] + 4);
   }
   blend_samples (left, 6, right, 6, 0x3ff, taps->weight, n, dst0);
   blend_samples (left, 22, right, 22, 0x3ff, taps->weight, n, dst1);
@@ -171,8 +147,8 @@ blend_packed (const guint8 * src, const CiFastTaps * taps, gint n,
 
 #pragma GCC unroll 4
   for (i = 0; i < n; i++) {
-    left[i] = load_pixel (src + index[i], bytes);
-    right[i] = load_pixel (src + index[i] + bytes, bytes);
+    left[i] = ci_load_pixel (src + index[i], bytes);
+    right[i] = ci_load_pixel (src + index[i] + bytes, bytes);
   }
   for (c = 0; c < 3; c++)
     blend_words (left, 8 * component[c], right, 8 * component[c],

@@ -14,15 +14,19 @@
 #define CI_PREPROCESS_MAX_SIZE 16384
 #define CI_ALIGN64(bytes) (((gsize) (bytes) + 63) & ~(gsize) 63)
 
-/** Source rows and outputs that CI_RESIZE_EXACT takes at once. */
+/** Outputs that the 8-bit resizes take at once, and source rows that
+ * CI_RESIZE_EXACT does. */
+#define CI_PREPROCESS_STRIP 32
 #define CI_EXACT_BLOCK 16
-#define CI_EXACT_STRIP 32
 /** Fraction bits of the conversion, and of the weights: two parts. */
 #define CI_EXACT_MATRIX_BITS CI_PREPROCESS_MATRIX_BITS
 #define CI_EXACT_WEIGHT_BITS CI_PREPROCESS_WEIGHT_BITS
 #define CI_EXACT_COARSE_BITS 15
 #define CI_EXACT_FINE_BITS (CI_EXACT_WEIGHT_BITS - CI_EXACT_COARSE_BITS)
 #define CI_EXACT_HALF (1u << (CI_EXACT_COARSE_BITS - 1))
+/** Of OpenCV's weights, and those that its vertical taps do without. */
+#define CI_OPENCV_WEIGHT_BITS 11
+#define CI_OPENCV_ROW_SHIFT 4
 
 /** One output of Pillow's filter: a sum over pairs of pixels. */
 typedef struct
@@ -60,6 +64,25 @@ typedef struct
   gfloat *weight;
 } CiFastTaps;
 
+/** OpenCV's two taps of one direction: the samples at index[i], in rows or
+ * bytes, and after it; the lower half of weights[i] is the first one's weight,
+ * in 11 fraction bits. */
+typedef struct
+{
+  gint *index;
+  guint32 *weights;
+} CiOpencvTaps;
+
+/** What one task of CI_RESIZE_OPENCV writes. */
+typedef struct
+{
+  guint32 *pixels;              /* a row of the frame, 8-bit channels */
+  guint32 *picked;              /* two of them for each output */
+  guint32 *rows[2][3];          /* an even and an odd row of each channel at the
+                                   output's width: 16 bits, columns i and i + 8
+                                   of 16 in one word */
+} CiOpencvScratch;
+
 struct _CiPreprocess
 {
   CiImageFormat format;
@@ -81,6 +104,11 @@ struct _CiPreprocess
   gsize scratch_bytes;          /* of one task, a multiple of 64 */
   guint8 *scratch;              /* aligned to 64 bytes */
   gpointer scratch_base;
+  /* 8-bit resizes: n_channels x resized_height x row_words words, each with
+   * the levels of four columns, 8 apart; what get_resized() returns, or NULL */
+  gsize row_words;
+  guint32 *levels;
+  guint8 *packed;
 
   union
   {
@@ -91,8 +119,6 @@ struct _CiPreprocess
       gint tile_columns;        /* most source columns of a tile */
       gint ring_rows;           /* pairs */
       gsize stride;             /* words of a resized pair of rows */
-      guint32 *planes;          /* n_channels x resized_height x stride / 2 */
-      guint8 *packed;           /* what get_resized() returns, or NULL */
     } exact;
     struct
     {
@@ -101,6 +127,11 @@ struct _CiPreprocess
       gfloat low[3], high[3];   /* levels 0 and 255, normalised */
       gsize row_bytes;          /* room for a row of floats or words */
     } fast;
+    struct
+    {
+      CiOpencvTaps x, y;
+      gint32 matrix[3][4];      /* as of exact */
+    } opencv;
     struct                      /* with options.on_device */
     {
       CiPreprocessSettings *settings;   /* and tables; without planes */
@@ -124,18 +155,29 @@ gint ci_preprocess_fast_tap (gdouble ratio, gint in, gint i, gfloat * weight);
 void ci_preprocess_fast_matrix (const CiPreprocess * pre,
     gfloat matrix[3][4], gfloat low[3], gfloat high[3]);
 
+/** The first of two taps, of @in samples for @out outputs, and their weights as
+ * in CiOpencvTaps. Rows go from -1 to @in - 1, to be clamped; a column and the
+ * next are inside where there are two. */
+gint ci_preprocess_opencv_row (gint in, gint out, gint i, guint32 * weights);
+gint ci_preprocess_opencv_column (gint in, gint out, gint i,
+    guint32 * weights);
+
 /** Sets up tables and scratch_bytes for one quality, or for a device; FALSE if
  * memory lacks. The owner clears in either case. */
 gboolean ci_preprocess_exact_init (CiPreprocess * pre);
 gboolean ci_preprocess_fast_init (CiPreprocess * pre);
+gboolean ci_preprocess_opencv_init (CiPreprocess * pre);
 gboolean ci_preprocess_device_init (CiPreprocess * pre);
 void ci_preprocess_exact_clear (CiPreprocess * pre);
 void ci_preprocess_fast_clear (CiPreprocess * pre);
+void ci_preprocess_opencv_clear (CiPreprocess * pre);
 
 /** Writes rows [@first_row, @end_row) of the input, without padding. */
 void ci_preprocess_exact_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row);
 void ci_preprocess_fast_rows (CiPreprocess * pre, const CiImage * image,
+    gfloat * dst, guint8 * scratch, gint first_row, gint end_row);
+void ci_preprocess_opencv_rows (CiPreprocess * pre, const CiImage * image,
     gfloat * dst, guint8 * scratch, gint first_row, gint end_row);
 
 /** What the kernels of a device read of a frame, for @pre made for a device:
@@ -160,6 +202,11 @@ ci_preprocess_device_fill (const CiPreprocess * pre, const CiImage * image,
   return n;
 }
 
+/** Room for levels; FALSE if memory lacks. */
+gboolean ci_preprocess_alloc_levels (CiPreprocess * pre);
+/** @bytes of @memory from @pos on, which moves to the next 64. */
+gpointer ci_preprocess_take (guint8 * memory, gsize * pos, gsize bytes);
+
 /** Cuts the memory of one task up (NULL: only counts); returns the bytes that
  * it takes. */
 gsize ci_preprocess_exact_layout (const CiPreprocess * pre, guint8 * memory,
@@ -171,5 +218,16 @@ typedef void (*CiExactRun) (const CiPreprocess * pre, const CiImage * image,
 extern const CiExactRun ci_preprocess_exact_run;
 extern const CiExactRun ci_preprocess_exact_run_x86_64_v3;
 extern const CiExactRun ci_preprocess_exact_run_x86_64_v4;
+
+
+/** The same of OpenCV's. */
+gsize ci_preprocess_opencv_layout (const CiPreprocess * pre, guint8 * memory,
+    CiOpencvScratch * scratch);
+typedef void (*CiOpencvRun) (const CiPreprocess * pre, const CiImage * image,
+    gfloat * dst, const CiOpencvScratch * scratch, gint first_row,
+    gint end_row);
+extern const CiOpencvRun ci_preprocess_opencv_run;
+extern const CiOpencvRun ci_preprocess_opencv_run_x86_64_v3;
+extern const CiOpencvRun ci_preprocess_opencv_run_x86_64_v4;
 
 #endif /* CI_PREPROCESS_PRIV_H */

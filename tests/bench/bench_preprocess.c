@@ -45,7 +45,7 @@ cpu_ms (void)
 
 typedef struct
 {
-  CiPreprocess *exact, *fast;
+  CiPreprocess *exact, *fast, *opencv;
   CiImage image;
   GstVideoConverter *converter;
   GstVideoFrame src, dst;
@@ -62,6 +62,12 @@ static void
 run_fast (State * s)
 {
   ci_preprocess_run (s->fast, &s->image, s->floats, NULL);
+}
+
+static void
+run_opencv (State * s)
+{
+  ci_preprocess_run (s->opencv, &s->image, s->floats, NULL);
 }
 
 static void
@@ -103,7 +109,9 @@ new_frame (GstVideoFrame * frame, const GstVideoInfo * info)
 static void
 run_case (const Case * k, gint rounds, gboolean last)
 {
-  static void (*const run[]) (State *) = { run_exact, run_fast, run_gst };
+  static void (*const run[]) (State *) = {
+    run_exact, run_fast, run_opencv, run_gst
+  };
   CiImageFormat format = {
     .pixel_format = k->format,.width = k->width,.height = k->height,
     .matrix = CI_YUV_BT709
@@ -113,7 +121,9 @@ run_case (const Case * k, gint rounds, gboolean last)
     .padded_width = k->out_width,.padded_height = k->out_height,
     .mean = {mean[0], mean[1], mean[2]},.std = {1, 1, 1}
   };
-  gdouble best[] = { G_MAXDOUBLE, G_MAXDOUBLE, G_MAXDOUBLE };
+  gdouble best[] = {
+    G_MAXDOUBLE, G_MAXDOUBLE, G_MAXDOUBLE, G_MAXDOUBLE
+  };
   GstBuffer *src, *dst;
   GstVideoInfo in, out;
   State s = { NULL, };
@@ -137,6 +147,8 @@ run_case (const Case * k, gint rounds, gboolean last)
   s.exact = ci_preprocess_new (&format, &options, NULL);
   options.quality = CI_RESIZE_FAST;
   s.fast = ci_preprocess_new (&format, &options, NULL);
+  options.quality = CI_RESIZE_OPENCV;
+  s.opencv = ci_preprocess_new (&format, &options, NULL);
   s.floats = g_new0 (gfloat, 3 * (gsize) k->out_width * k->out_height);
 
   for (r = 0; r < rounds; r++) {
@@ -148,11 +160,13 @@ run_case (const Case * k, gint rounds, gboolean last)
     }
   }
   g_print ("  {\"case\": \"%s\", \"to\": \"%dx%d\", \"exact_ms\": %.3f, "
-      "\"fast_ms\": %.3f, \"videoconverter_ms\": %.3f}%s\n", k->name,
-      k->out_width, k->out_height, best[0], best[1], best[2], last ? "" : ",");
+      "\"fast_ms\": %.3f, \"opencv_ms\": %.3f, \"videoconverter_ms\": %.3f}"
+      "%s\n", k->name, k->out_width, k->out_height, best[0], best[1], best[2],
+      best[3], last ? "" : ",");
 
   ci_preprocess_free (s.exact);
   ci_preprocess_free (s.fast);
+  ci_preprocess_free (s.opencv);
   gst_video_converter_free (s.converter);
   gst_video_frame_unmap (&s.src);
   gst_video_frame_unmap (&s.dst);

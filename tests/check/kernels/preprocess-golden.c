@@ -49,17 +49,6 @@ read_png (const gchar * path, gint * width, gint * height)
   return rgb;
 }
 
-static guint64
-fnv1a64 (const guint8 * data, gsize n)
-{
-  guint64 hash = G_GUINT64_CONSTANT (0xcbf29ce484222325);
-  gsize i;
-
-  for (i = 0; i < n; i++)
-    hash = (hash ^ data[i]) * G_GUINT64_CONSTANT (0x100000001b3);
-  return hash;
-}
-
 static JsonParser *
 read_json (const gchar * path, const gchar * data, gssize n)
 {

@@ -118,7 +118,8 @@ new_preprocess (const Frame * frame, CiPreprocessOptions options, gint w,
 /* Resized w x h bytes in the input's channel order; checks that the floats
  * are the same, with mean 0 and std 1. */
 static inline guint8 *
-run_exact (const Frame * frame, gboolean rgb, gint w, gint h, CiPool * pool)
+run_levels (const Frame * frame, CiResizeQuality quality, gboolean rgb, gint w,
+    gint h, CiPool * pool)
 {
   CiPreprocessOptions options = plain_options;
   gsize n = (gsize) w * h, i;
@@ -126,6 +127,7 @@ run_exact (const Frame * frame, gboolean rgb, gint w, gint h, CiPool * pool)
   CiPreprocess *pre;
   guint8 *bytes;
 
+  options.quality = quality;
   options.rgb = rgb;
   pre = new_preprocess (frame, options, w, h);
   memset (dst, 0x7f, n * 3 * sizeof (gfloat));
@@ -137,6 +139,32 @@ run_exact (const Frame * frame, gboolean rgb, gint w, gint h, CiPool * pool)
         bytes[i]);
   ci_preprocess_free (pre);
   return bytes;
+}
+
+static inline guint8 *
+run_exact (const Frame * frame, gboolean rgb, gint w, gint h, CiPool * pool)
+{
+  return run_levels (frame, CI_RESIZE_EXACT, rgb, w, h, pool);
+}
+
+static inline guint64
+fnv1a64 (const guint8 * data, gsize n)
+{
+  guint64 hash = G_GUINT64_CONSTANT (0xcbf29ce484222325);
+  gsize i;
+
+  for (i = 0; i < n; i++)
+    hash = (hash ^ data[i]) * G_GUINT64_CONSTANT (0x100000001b3);
+  return hash;
+}
+
+/* All bytes black or white. */
+static inline void
+frame_contrast (Frame * frame)
+{
+  for (gint p = 0; p < 3; p++)
+    for (gsize i = 0; i < frame->size[p]; i++)
+      frame->memory[p][i] = frame->memory[p][i] & 1 ? 255 : 0;
 }
 
 #endif
