@@ -38,6 +38,7 @@ node_free (CiNode * node)
   g_free (node->norm_name);
   g_free (node->scale_name);
   g_free (node->value_name);
+  g_free (node->priors);
   g_free (node);
 }
 
@@ -73,6 +74,8 @@ ci_graph_copy (const CiGraph * graph)
     to->norm_name = g_strdup (from->norm_name);
     to->scale_name = g_strdup (from->scale_name);
     to->value_name = g_strdup (from->value_name);
+    to->priors = g_memdup2 (from->priors, ci_graph_count_priors (graph, from)
+        * 2 * sizeof (gfloat));
     g_ptr_array_add (copy->nodes, to);
   }
   return copy;
@@ -84,9 +87,9 @@ ci_op_name (CiOp op)
   static const gchar *const names[] = { "none", "input", "conv", "deconv",
     "batch_norm", "group_norm", "activation", "scale", "add", "max_pool",
     "global_avg_pool", "global_max_pool", "channel_scale", "concat",
-    "weighted_add", "upsample", "deform_conv", "fcos_detect", "rpn",
-    "box_detect", "conv_at", "roi_align", "mask_head", "blend_masks",
-    "class_masks", "point_rend"
+    "weighted_add", "upsample", "deform_conv", "fcos_detect",
+    "multibox_detect", "gather", "conv_at", "roi_align", "mask_head",
+    "blend_masks", "assemble_masks"
   };
 
   return names[op];

@@ -284,98 +284,73 @@ typedef struct
 CiValue ci_graph_fcos_detect (CiGraph * graph, const CiFcosLevel * levels,
     gint n_levels, gint capacity, gboolean thresh_with_ctr);
 
-/** One level of a region proposal network: maps of the same H x W. */
+#define CI_MAX_PRIORS 16
+
+/** One level of a head with priors (anchors), A for each cell: maps of the same
+ * H x W. */
 typedef struct
 {
-  CiValue objectness;           /* A x H x W: logits of A anchors a cell */
-  CiValue deltas;               /* 4 A x H x W: dx, dy, dw, dh of each */
-  gint stride;
-  gfloat anchor_size;           /* root of an anchor's area, in pixels */
-} CiRpnLevel;
+  CiValue loc;                  /* A * 4 x H x W: dx, dy, dw, dh of each */
+  CiValue conf;                 /* A * num_classes x H x W: logits, that of the
+                                   background first */
+  gfloat sizes[CI_MAX_PRIORS][2];       /* of the priors: width and height, in
+                                           widths and heights of the input */
+} CiMultiboxLevel;
+
+/** How detections suppress those of a lower score. */
+typedef enum
+{
+  CI_NMS_DEFAULT,               /* the method's own way */
+  CI_NMS_GREEDY,                /* within a class, each that is kept */
+  CI_NMS_FAST,                  /* within a class, each, kept or not (YOLACT
+                                   section 5) */
+  CI_NMS_FAST_CROSS_CLASS,      /* the same among all classes, each prior being
+                                   of its best one */
+  CI_NMS_MATRIX,                /* by taking from scores (SOLOv2 section 3.3) */
+} CiNms;
 
 typedef struct
 {
-  gint n_ratios;                /* anchors of a cell, up to 8: their */
-  gfloat ratios[8];             /* height / width */
-  gboolean rounded_anchors;     /* torchvision: corners rounded, halves to even,
-                                   and steps of floor (input / map); else
-                                   exact, and steps of the stride */
-  gint pre_nms_top_n;           /* of each level, up to 8192 */
-  gint post_nms_top_n;          /* of all: the capacity */
-  gdouble nms_threshold;        /* IoU, within each level */
-  gfloat min_size;              /* sides of a box: more than that, */
-  gboolean min_size_inclusive;  /* or as much */
-} CiRpnParams;
-
-/**
- * Region proposals (Ren et al., NeurIPS 2015, section 3.3; detectron2
- * proposal_utils.py, torchvision rpn.py; SEMANTICS-maskrcnn "RPN"): anchors
- * moved by their deltas and clipped to the frame's part of the input, top-k and
- * NMS per level, final top-k. The result is in descending score, which is the
- * logit; classes are 0, cells (y * W + x) * A + a, locations the anchors'
- * centres.
- */
-CiValue ci_graph_rpn (CiGraph * graph, const CiRpnLevel * levels,
-    gint n_levels, const CiRpnParams * params);
-
-typedef struct
-{
-  gboolean background_first;    /* logit 0 is the background, else the last */
-  gfloat weights[4];            /* divisors of dx, dy, dw, dh */
-  gfloat min_size;              /* as in CiRpnParams */
-  gboolean min_size_inclusive;
   gint capacity;
-} CiBoxDetectParams;
+  gfloat variances[2];          /* of dx and dy, of dw and dh: 0.1, 0.2 */
+  CiNms nms;                    /* for CI_NMS_DEFAULT */
+} CiMultiboxParams;
 
 /**
- * Detections of a box head (Fast R-CNN; detectron2 fast_rcnn.py, torchvision
- * roi_heads.py; SEMANTICS-maskrcnn "Box head"). @logits and @deltas are maps of
- * one cell for each of @proposals: classes + 1 logits; 4 deltas for each class,
- * for each and the background, or for all together. Softmax, boxes clipped to
- * the frame's part of the input, score > inference_threshold and NMS of each
- * class at nms_threshold (CiDetectParams), the best. The result is in
- * descending score; classes count from 0 without the background, cells are the
- * numbers of the proposals, levels 0, locations the boxes' centres.
+ * Detections of a head with priors (SSD, Liu et al., ECCV 2016, section 2;
+ * YOLACT's layers/box_utils.py and functions/detection.py; SEMANTICS-yolact
+ * "Priors" to "Selection and NMS"). The prior of cell (x, y) has its centre at
+ * ((x + 0.5) / W, (y + 0.5) / H) of the input; a box is that centre + v0 *
+ * (dx, dy) * size and size * exp (v1 * (dw, dh)). Softmax over the classes; of
+ * the priors whose best class exceeds inference_threshold NMS, by
+ * CiDetectParams.nms, among the pre_nms_top_k best of each class (cross class:
+ * of all; greedy: all that exceed the threshold by themselves), then the best.
+ * More than 1000 of a class are never looked at. Fast NMS suppresses above
+ * nms_threshold, greedy NMS from there on and by areas of whole pixels (+ 1),
+ * as Fast R-CNN. The result is in descending score, which is the probability of
+ * the class; classes count from 0 without the background; boxes are in pixels
+ * of the network input, unclipped; cells (y * W + x) * A + a; locations are the
+ * priors' centres.
  */
-CiValue ci_graph_box_detect (CiGraph * graph, CiValue proposals,
-    CiValue logits, CiValue deltas, const CiBoxDetectParams * params);
+CiValue ci_graph_multibox_detect (CiGraph * graph,
+    const CiMultiboxLevel * levels, gint n_levels,
+    const CiMultiboxParams * params);
+
+/** What a head with priors says of those that were found: of @n_levels maps of
+ * A * @channels x H x W the channels of each detection's prior at its cell.
+ * Result: capacity x @channels. */
+CiValue ci_graph_gather (CiGraph * graph, const CiValue * srcs, gint n_levels,
+    CiValue detections, gint channels);
 
 /**
- * The last layer of Mask R-CNN's mask head (He et al., ICCV 2017): 1x1
- * convolution `@name.{weight,bias}` of @out_channels, of which only the
- * detection's class + @first_channel is computed, and sigmoid. @src are square
- * maps, one for each of @detections. Result: one grid per detection, stretched
- * over its box (CiMaskGrid.in_box).
+ * YOLACT's masks (Bolya et al., ICCV 2019, section 3.3; layers/output_utils.py;
+ * SEMANTICS-yolact "Masks"): per detection the sum of @prototypes (k x h x w,
+ * over the whole input) times its row of @coefficients (capacity x k), sigmoid,
+ * cut to the box and one cell around it. Result: one soft grid per detection,
+ * of what is left, or, with @full_map, of the whole map with zeros around that.
  */
-CiValue ci_graph_class_masks (CiGraph * graph, CiValue src,
-    CiValue detections, const gchar * name, gint out_channels,
-    gint first_channel);
-
-typedef struct
-{
-  gint stride;                  /* of the features, 4 */
-  gint channels;                /* of the hidden layers, 256 */
-  gint n_layers;                /* hidden ones, 3 */
-  gint start_size;              /* of the first map, 28 */
-  gint n_steps;                 /* doublings, 3 */
-  gint n_points;                /* new ones of a step, 784 */
-} CiPointRendParams;
-
-/**
- * PointRend's subdivision inference (Kirillov et al., CVPR 2020, section 3.2;
- * projects/PointRend/point_rend; SEMANTICS-pointrend): logits of all cells of a
- * map of start_size by the point head, `@name.fc1`, ... and `@name.predictor`
- * (weight, bias), from @features and @coarse (classes x h x w logits, one map
- * for each of @detections, which join the input of each layer) at the cells'
- * centres; then n_steps times bilinear x2 and new logits for the n_points most
- * uncertain cells; sigmoid.
- * Only the channel of the detection's class is followed, nothing depends on the
- * others. Result: one grid of start_size << n_steps per detection, stretched
- * over its box.
- */
-CiValue ci_graph_point_rend (CiGraph * graph, CiValue features,
-    CiValue coarse, CiValue detections, const gchar * name,
-    const CiPointRendParams * params);
+CiValue ci_graph_assemble_masks (CiGraph * graph, CiValue prototypes,
+    CiValue detections, CiValue coefficients, gboolean full_map);
 
 /**
  * Convolution `@name.{weight,bias}`, stride 1, evaluated only at the cells of
@@ -718,13 +693,14 @@ typedef struct
 {
   gfloat inference_threshold;   /* on cls * ctr (INFERENCE_TH_TEST) */
   gdouble nms_threshold;        /* IoU (NMS_TH) */
-  gint pre_nms_top_k;           /* per level */
+  gint pre_nms_top_k;           /* per level, or what the method says */
   gint post_nms_top_k;          /* at most the capacity */
   const guint8 *classes;        /* num_classes flags, 0 = skip; NULL = all */
   gdouble cross_class_threshold;        /* IoU between classes; 0 = classes do
                                            not suppress each other (official) */
-  gint frame_width, frame_height;       /* the frame's part of the input, for
-                                           ci_plan_run(); 0: all of it */
+  CiNms nms;                    /* what the method has not is its default */
+  gfloat score_threshold;       /* multibox_detect: scores exceed it, before
+                                   masks are made; 0: any score */
 } CiDetectParams;
 
 /** Detections of a plan: arrays of @count entries, descending score. */
@@ -732,10 +708,10 @@ typedef struct
 {
   gint count;
   const gfloat *boxes;          /* count x 4, pixels of the network input */
-  const gfloat *scores;         /* sqrt (cls * ctr) */
+  const gfloat *scores;         /* FCOS: sqrt (cls * ctr) */
   const gint32 *classes;
   const gint32 *levels;
-  const gint32 *cells;          /* row-major cell in its level */
+  const gint32 *cells;          /* row-major cell in its level, or prior */
   const gfloat *locations;      /* count x 2, x and y, pixels of the input */
 } CiDetections;
 
@@ -766,7 +742,7 @@ void ci_plan_free (CiPlan * plan);
 /** The planar float input, channels x height x width (of each image of a
  * batch), to be filled before every run. */
 gfloat *ci_plan_get_input (CiPlan * plan);
-/** Runs the plan; @params may be NULL if the graph has no fcos_detect. */
+/** Runs the plan; @params may be NULL if the graph detects nothing. */
 gboolean ci_plan_run (CiPlan * plan, const CiDetectParams * params,
     GError ** error);
 /**
@@ -824,6 +800,18 @@ void ci_mask_quantise (const gfloat * prob, guint8 * dst, gsize n);
 void ci_mask_paste (const CiMaskGrid * grid, gint out_stride,
     gint resized_width, gint resized_height, gint frame_width,
     gint frame_height, gfloat threshold, guint8 * dst);
+
+/**
+ * Mask bits at the frame's size of a grid whose cells divide the whole input
+ * (YOLACT, SOLO): half-pixel bilinear (align_corners=False) to @padded_width x
+ * @padded_height -> crop to @resized_width x @resized_height -> the same to the
+ * frame -> > @threshold. Equal sizes leave steps out: YOLACT's grids become the
+ * frame in one. @grid must be a full map. @dst: frame_height x frame_width
+ * bytes, 0 or 1.
+ */
+void ci_mask_paste_bilinear (const CiMaskGrid * grid, gint padded_width,
+    gint padded_height, gint resized_width, gint resized_height,
+    gint frame_width, gint frame_height, gfloat threshold, guint8 * dst);
 
 /**
  * Mask bits at the frame's size of a square @size x @size map that is

@@ -52,18 +52,40 @@ make_taps (Taps * taps, gint n_out, gint n_resized, gint first_cell,
   }
 }
 
-void
-ci_mask_paste (const CiMaskGrid * grid, gint out_stride, gint resized_width,
-    gint resized_height, gint frame_width, gint frame_height,
-    gfloat threshold, guint8 * dst)
+/* The same where both steps are half-pixel bilinear: cells of the padded input,
+ * of which the frame sees the first @n_resized. */
+static void
+make_bilinear_taps (Taps * taps, gint n_out, gint n_resized, gint n_padded,
+    gint n_cells)
 {
-  g_autofree Taps *xs = g_new (Taps, frame_width);
-  g_autofree Taps *ys = g_new (Taps, frame_height);
+  gfloat scale = (gfloat) n_resized / n_out;
+  gfloat cell_scale = (gfloat) n_cells / n_padded;
+
+  for (gint o = 0; o < n_out; o++) {
+    gfloat t = MAX ((o + 0.5f) * scale - 0.5f, 0.0f);
+    gint i0 = MIN ((gint) t, n_resized - 1);
+    gfloat a = t - i0;
+
+    for (gint k = 0; k < 2; k++) {
+      gint i = k ? MIN (i0 + 1, n_resized - 1) : i0;
+      gfloat u = MAX ((i + 0.5f) * cell_scale - 0.5f, 0.0f);
+      gint c = MIN ((gint) u, n_cells - 1);
+      gfloat b = u - c, w = k ? a : 1.0f - a;
+
+      taps[o].cell[2 * k] = c;
+      taps[o].cell[2 * k + 1] = MIN (c + 1, n_cells - 1);
+      taps[o].weight[2 * k] = w * (1.0f - b);
+      taps[o].weight[2 * k + 1] = w * b;
+    }
+  }
+}
+
+static void
+paste (const CiMaskGrid * grid, const Taps * xs, const Taps * ys,
+    gint frame_width, gint frame_height, gfloat threshold, guint8 * dst)
+{
   g_autofree gfloat *row = g_new (gfloat, grid->width);
 
-  make_taps (xs, frame_width, resized_width, grid->x, grid->width, out_stride);
-  make_taps (ys, frame_height, resized_height, grid->y, grid->height,
-      out_stride);
   for (gint y = 0; y < frame_height; y++) {
     memset (row, 0, grid->width * sizeof (gfloat));
     for (gint k = 0; k < 4; k++) {
@@ -83,6 +105,35 @@ ci_mask_paste (const CiMaskGrid * grid, gint out_stride, gint resized_width,
       *dst++ = v > threshold;
     }
   }
+}
+
+void
+ci_mask_paste (const CiMaskGrid * grid, gint out_stride, gint resized_width,
+    gint resized_height, gint frame_width, gint frame_height,
+    gfloat threshold, guint8 * dst)
+{
+  g_autofree Taps *xs = g_new (Taps, frame_width);
+  g_autofree Taps *ys = g_new (Taps, frame_height);
+
+  make_taps (xs, frame_width, resized_width, grid->x, grid->width, out_stride);
+  make_taps (ys, frame_height, resized_height, grid->y, grid->height,
+      out_stride);
+  paste (grid, xs, ys, frame_width, frame_height, threshold, dst);
+}
+
+void
+ci_mask_paste_bilinear (const CiMaskGrid * grid, gint padded_width,
+    gint padded_height, gint resized_width, gint resized_height,
+    gint frame_width, gint frame_height, gfloat threshold, guint8 * dst)
+{
+  g_autofree Taps *xs = g_new (Taps, frame_width);
+  g_autofree Taps *ys = g_new (Taps, frame_height);
+
+  make_bilinear_taps (xs, frame_width, resized_width, padded_width,
+      grid->width);
+  make_bilinear_taps (ys, frame_height, resized_height, padded_height,
+      grid->height);
+  paste (grid, xs, ys, frame_width, frame_height, threshold, dst);
 }
 
 /* Cell before the centre of pixel @i when [@lo, @hi) is @size cells wide, and

@@ -11,6 +11,15 @@ ci_plan_place_grid (const CiPlan * plan, CiMaskGrid * grid)
   const CiNode *node = ci_graph_node (plan->graph, plan->masks);
   gint stride = node->mask.out_stride;
 
+  if (node->op == CI_OP_ASSEMBLE_MASKS) {
+    /* the map divides the input */
+    const CiMap *map = &plan->buffers[node->srcs[0]].map;
+
+    grid->scale_x = (gfloat) plan->width / map->w;
+    grid->scale_y = (gfloat) plan->height / map->h;
+    grid->offset_x = grid->x * grid->scale_x;
+    grid->offset_y = grid->y * grid->scale_y;
+  }
   if (node->op != CI_OP_MASK_HEAD)
     return;
   /* cell i lies at pixel stride * i + stride / 2 (SEMANTICS 9), whose centre is

@@ -413,7 +413,16 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
           return FALSE;
         break;
       case CI_KIND_MASKS:{
-        buffer->grid_size = grid_size (node, hw + 2 * node->srcs[0]);
+        const gint *in = hw + 2 * node->srcs[0];
+        gsize side = node->blend.resolution, f;
+
+        buffer->grid_size = side * side;
+        if (node->op == CI_OP_MASK_HEAD) {
+          f = node->mask.stride / node->mask.out_stride;
+          buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
+        } else if (node->op == CI_OP_ASSEMBLE_MASKS) {
+          buffer->grid_size = (gsize) in[0] * in[1];
+        }
         plan->masks = i;
         if (plan->backend->alloc)
           break;

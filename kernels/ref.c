@@ -699,10 +699,13 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     [CI_OP_RESIZE] = run_resize,
     [CI_OP_DEFORM_CONV] = run_deform_conv,
     [CI_OP_FCOS_DETECT] = run_fcos_detect,
+    [CI_OP_MULTIBOX_DETECT] = ci_ref_run_multibox_detect,
+    [CI_OP_GATHER] = ci_ref_run_gather,
     [CI_OP_CONV_AT] = run_conv_at,
     [CI_OP_ROI_ALIGN] = ci_ref_run_roi_align,
     [CI_OP_MASK_HEAD] = run_mask_head,
     [CI_OP_BLEND_MASKS] = run_blend_masks,
+    [CI_OP_ASSEMBLE_MASKS] = ci_ref_run_assemble_masks,
   };
   const CiNode *node = step->node;
   State *state;

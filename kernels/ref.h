@@ -14,12 +14,10 @@ G_BEGIN_DECLS
  * edges the outermost cell. */
 gdouble ci_ref_roi_sample (const CiMap * map, gint c, gfloat y, gfloat x);
 gboolean ci_ref_run_roi_align (CiPlan * plan, CiStep * step, GError ** error);
-gboolean ci_ref_prepare_rpn (CiPlan * plan, CiStep * step, GError ** error);
-gboolean ci_ref_prepare_box_detect (CiPlan * plan, CiStep * step,
+gboolean ci_ref_run_multibox_detect (CiPlan * plan, CiStep * step,
     GError ** error);
-gboolean ci_ref_prepare_class_masks (CiPlan * plan, CiStep * step,
-    GError ** error);
-gboolean ci_ref_prepare_point_rend (CiPlan * plan, CiStep * step,
+gboolean ci_ref_run_gather (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_ref_run_assemble_masks (CiPlan * plan, CiStep * step,
     GError ** error);
 
 G_END_DECLS

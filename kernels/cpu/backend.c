@@ -36,19 +36,18 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_resize (plan, step, error);
     case CI_OP_FCOS_DETECT:
       return ci_cpu_prepare_fcos_detect (plan, step, error);
-    case CI_OP_RPN:
-      return ci_cpu_prepare_rpn (plan, step, error);
-    case CI_OP_BOX_DETECT:
-      return ci_cpu_prepare_box_detect (plan, step, error);
+    case CI_OP_MULTIBOX_DETECT:
+      return ci_cpu_prepare_multibox_detect (plan, step, error);
+    case CI_OP_GATHER:
+      return ci_cpu_prepare_gather (plan, step, error);
     case CI_OP_CONV_AT:
       return ci_cpu_prepare_conv_at (plan, step, error);
     case CI_OP_MASK_HEAD:
       return ci_cpu_prepare_mask_head (plan, step, error);
     case CI_OP_BLEND_MASKS:
       return ci_cpu_prepare_blend_masks (plan, step, error);
-    case CI_OP_CLASS_MASKS:
-      return ci_cpu_prepare_class_masks (plan, step, error);
-    case CI_OP_POINT_REND:
+    case CI_OP_ASSEMBLE_MASKS:
+      return ci_cpu_prepare_assemble_masks (plan, step, error);
     case CI_OP_DECONV:
     case CI_OP_GLOBAL_MAX_POOL:
     case CI_OP_ROI_ALIGN:

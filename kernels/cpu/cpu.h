@@ -43,16 +43,16 @@ gsize ci_cpu_deform_conv_scratch (CiPlan * plan, CiValue value);
 gboolean ci_cpu_prepare_pack (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_fcos_detect (CiPlan * plan, CiStep * step,
     GError ** error);
-gboolean ci_cpu_prepare_rpn (CiPlan * plan, CiStep * step, GError ** error);
-gboolean ci_cpu_prepare_box_detect (CiPlan * plan, CiStep * step,
+gboolean ci_cpu_prepare_multibox_detect (CiPlan * plan, CiStep * step,
     GError ** error);
+gboolean ci_cpu_prepare_gather (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step,
     GError ** error);
-gboolean ci_cpu_prepare_class_masks (CiPlan * plan, CiStep * step,
+gboolean ci_cpu_prepare_assemble_masks (CiPlan * plan, CiStep * step,
     GError ** error);
 
 /* oneDNN's own threads stay out of the way: one thread per call, the pool

@@ -6,8 +6,6 @@
  */
 #include "conformance.h"
 
-#include <stdio.h>
-
 /* FCOS on @n levels over @x; @towers: their maps of 24 channels */
 static CiValue
 build_fcos (CiGraph * g, CiValue x, gint n_classes, gint n,
@@ -150,33 +148,8 @@ GST_START_TEST (test_scores_are_numbers)
 
 GST_END_TEST;
 
-/* What is found among many equal values: a network that hands through the
- * channels of its input, which are eighths, the same in any precision. So all
- * implementations have to decide the same. */
-static gboolean
-lookup_pick (const CiWeights * weights, const gchar * name, CiTensor * out)
-{
-  gfloat *matrix = weights->user_data;
-  gint first, count, of;
-
-  if (sscanf (name, "pick.%d.%d.%d.weight", &first, &count, &of) != 3)
-    return FALSE;
-  memset (matrix, 0, sizeof (gfloat) * count * of);
-  for (gint i = 0; i < count; i++)
-    matrix[i * of + first + i] = 1.0f;
-  *out = (CiTensor) {
-    CI_DTYPE_F32, 4, {count, of, 1, 1}, matrix};
-  return TRUE;
-}
-
-static CiValue
-pick (CiGraph * g, CiValue x, gint first, gint count, gint of, gint level)
-{
-  g_autofree gchar *name = g_strdup_printf ("pick.%d.%d.%d", first, count, of);
-
-  return ci_graph_conv (g, x, name, count, 1, 1 << level, 0, 1, FALSE);
-}
-
+/* What is found among many equal values: all implementations have to decide the
+ * same. */
 typedef struct
 {
   const gchar *name;

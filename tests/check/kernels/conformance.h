@@ -13,6 +13,7 @@
 
 #include <gst/check/gstcheck.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "kernels/kernels.h"
@@ -103,6 +104,32 @@ weights_free (TestWeights * weights)
   ci_weights_forget (weights->base.id);
   g_hash_table_unref (weights->tensors);
   g_free (weights);
+}
+
+/* A network that hands through the channels of its input: "pick.FIRST.COUNT.OF"
+ * are the weights of a convolution of 1x1 that gives COUNT of OF channels. */
+static inline gboolean
+lookup_pick (const CiWeights * weights, const gchar * name, CiTensor * out)
+{
+  gfloat *matrix = weights->user_data;
+  gint first, count, of;
+
+  if (sscanf (name, "pick.%d.%d.%d.weight", &first, &count, &of) != 3)
+    return FALSE;
+  memset (matrix, 0, sizeof (gfloat) * count * of);
+  for (gint i = 0; i < count; i++)
+    matrix[i * of + first + i] = 1.0f;
+  *out = (CiTensor) {
+    CI_DTYPE_F32, 4, {count, of, 1, 1}, matrix};
+  return TRUE;
+}
+
+static inline CiValue
+pick (CiGraph * g, CiValue x, gint first, gint count, gint of, gint level)
+{
+  g_autofree gchar *name = g_strdup_printf ("pick.%d.%d.%d", first, count, of);
+
+  return ci_graph_conv (g, x, name, count, 1, 1 << level, 0, 1, FALSE);
 }
 
 /* ---- cases -------------------------------------------------------------- */
