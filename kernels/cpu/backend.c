@@ -8,9 +8,12 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     case CI_OP_INPUT:
       return ci_cpu_prepare_pack (plan, step, error);
     case CI_OP_CONV:
-      return ci_cpu_winograd_pays (plan, step->value) ?
-          ci_cpu_prepare_winograd (plan, step, error) :
-          ci_cpu_prepare_conv (plan, step, error);
+      if (ci_cpu_winograd_pays (plan, step->value))
+        return ci_cpu_prepare_winograd (plan, step, error);
+      return step->node->items ? ci_cpu_prepare_gemm (plan, step, error)
+          : ci_cpu_prepare_conv (plan, step, error);
+    case CI_OP_DECONV:
+      return ci_cpu_prepare_gemm (plan, step, error);
     case CI_OP_GROUP_NORM:
       return ci_cpu_prepare_group_norm (plan, step, error);
     case CI_OP_BATCH_NORM:
@@ -22,6 +25,8 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_max_pool (plan, step, error);
     case CI_OP_GLOBAL_AVG_POOL:
       return ci_cpu_prepare_global_avg_pool (plan, step, error);
+    case CI_OP_GLOBAL_MAX_POOL:
+      return ci_cpu_prepare_global_max_pool (plan, step, error);
     case CI_OP_CHANNEL_SCALE:
       return ci_cpu_prepare_channel_scale (plan, step, error);
     case CI_OP_CONCAT:
@@ -42,15 +47,12 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_gather (plan, step, error);
     case CI_OP_CONV_AT:
       return ci_cpu_prepare_conv_at (plan, step, error);
+    case CI_OP_ROI_ALIGN:
+      return ci_cpu_prepare_roi_align (plan, step, error);
     case CI_OP_MASK_HEAD:
       return ci_cpu_prepare_mask_head (plan, step, error);
     case CI_OP_BLEND_MASKS:
       return ci_cpu_prepare_blend_masks (plan, step, error);
-    case CI_OP_ASSEMBLE_MASKS:
-      return ci_cpu_prepare_assemble_masks (plan, step, error);
-    case CI_OP_DECONV:
-    case CI_OP_GLOBAL_MAX_POOL:
-    case CI_OP_ROI_ALIGN:
     case CI_OP_NONE:
       break;
   }
@@ -80,10 +82,15 @@ join (CiPlan * plan, CiValue a, CiValue b)
 static gsize
 scratch (CiPlan * plan, CiValue value)
 {
-  switch (ci_graph_node (plan->graph, value)->op) {
+  const CiNode *node = ci_graph_node (plan->graph, value);
+
+  switch (node->op) {
     case CI_OP_CONV:
-      return ci_cpu_winograd_pays (plan, value) ?
-          ci_cpu_winograd_scratch (plan, value) : 0;
+      if (ci_cpu_winograd_pays (plan, value))
+        return ci_cpu_winograd_scratch (plan, value);
+      return node->items ? ci_cpu_gemm_scratch (plan) : 0;
+    case CI_OP_DECONV:
+      return ci_cpu_gemm_scratch (plan);
     case CI_OP_DEFORM_CONV:
       return ci_cpu_deform_conv_scratch (plan, value);
     default:

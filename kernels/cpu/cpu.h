@@ -22,6 +22,9 @@ gboolean ci_cpu_winograd_join (CiPlan * plan, CiValue a, CiValue b);
 gboolean ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step,
     GError ** error);
 gsize ci_cpu_winograd_scratch (CiPlan * plan, CiValue lead);
+/* Convolutions of items and transposed ones. */
+gboolean ci_cpu_prepare_gemm (CiPlan * plan, CiStep * step, GError ** error);
+gsize ci_cpu_gemm_scratch (CiPlan * plan);
 gboolean ci_cpu_prepare_max_pool (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_group_norm (CiPlan * plan, CiStep * step,
@@ -30,6 +33,8 @@ gboolean ci_cpu_prepare_affine (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_resize (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_global_avg_pool (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_global_max_pool (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_channel_scale (CiPlan * plan, CiStep * step,
     GError ** error);
@@ -47,6 +52,8 @@ gboolean ci_cpu_prepare_multibox_detect (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_gather (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_conv_at (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_roi_align (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step,
     GError ** error);

@@ -393,6 +393,26 @@ ci_cpu_prepare_global_avg_pool (CiPlan * plan, CiStep * step, GError ** error)
 }
 
 CI_MULTIVERSION static void
+top_block (gpointer data, gint block)
+{
+  Layer *layer = data;
+  const CiMap *src = layer->src;
+  const CiV8 *in = (const CiV8 *) ci_map_block (src, block);
+  CiV8 best = in[0];
+
+  for (gsize i = 1; i < (gsize) src->h * src->w; i++)
+    best = ci_v8_max (in[i], best);
+  *(CiV8 *) ci_map_block (layer->dst, block) = best;
+}
+
+gboolean
+ci_cpu_prepare_global_max_pool (CiPlan * plan, CiStep * step, GError ** error)
+{
+  new_layer (plan, step, top_block);
+  return TRUE;
+}
+
+CI_MULTIVERSION static void
 channel_scale_block (gpointer data, gint block)
 {
   Layer *layer = data;

@@ -30,6 +30,25 @@ get_funcs (void)
   return &ci_winograd_funcs;
 }
 
+static gint
+divide_up (gint n, gint unit)
+{
+  return (n + unit - 1) / unit;
+}
+
+static gint
+round_up (gint n, gint unit)
+{
+  return divide_up (n, unit) * unit;
+}
+
+/* Of one item. */
+static gint
+count_tiles (const CiMap * map)
+{
+  return divide_up (map->h, TILE) * divide_up (map->w, TILE);
+}
+
 static gboolean
 pack (CiPlan * plan, const CiNode * node, gint in, CiWinogradLayer * layer,
     GError ** error)
@@ -66,6 +85,11 @@ run_winograd (CiPlan * plan, CiStep * step, GError ** error)
 {
   CiWinograd *w = step->state;
 
+  if (step->node->items)
+    w->n_tiles = ci_plan_count_items (plan, step->node)
+        * count_tiles (ci_plan_map (plan, step->value));
+  if (!w->by_panel)
+    w->n_parts = divide_up (w->n_tiles, w->block_tiles);
   for (w->first_tile = 0; w->first_tile < w->n_tiles;
       w->first_tile += w->by_panel ? w->block_tiles : w->n_tiles) {
     if (w->by_panel)
@@ -78,24 +102,6 @@ run_winograd (CiPlan * plan, CiStep * step, GError ** error)
 }
 
 /* ---- choosing ---------------------------------------------------------- */
-
-static gint
-divide_up (gint n, gint unit)
-{
-  return (n + unit - 1) / unit;
-}
-
-static gint
-round_up (gint n, gint unit)
-{
-  return divide_up (n, unit) * unit;
-}
-
-static gint
-count_tiles (const CiMap * map)
-{
-  return divide_up (map->h, TILE) * divide_up (map->w, TILE);
-}
 
 /* A model of both ways' time, in products of which oneDNN does 46e9 a second on
  * one thread of a Zen 3, fitted to what layers of ResNet-50 took there: the
@@ -124,8 +130,8 @@ ci_cpu_winograd_pays (CiPlan * plan, CiValue lead)
   for (CiValue i = lead, n = 0; n < n_maps; n++, i = ci_plan_next (plan, i)) {
     const CiMap *dst = ci_plan_map (plan, i);
 
-    pixels += dst->h * dst->w;
-    tiles += count_tiles (dst);
+    pixels += (gdouble) dst->items * dst->h * dst->w;
+    tiles += (gdouble) dst->items * count_tiles (dst);
   }
   direct = pixels * 9 * in * round_up (out, CI_BLOCK);
   winograd = tiles * (POINTS * in * round_up (out, get_funcs ()->panel)
@@ -187,21 +193,24 @@ describe (CiPlan * plan, CiValue lead, CiWinograd * w)
 {
   const CiNode *node = ci_graph_node (plan->graph, lead);
   gint n_threads = ci_pool_get_n_threads (plan->pool), max_out = 0;
+  gint n_maps, n_items;
   CiValue value = lead;
 
   w->funcs = get_funcs ();
   w->in = round_up (ci_plan_map (plan, node->srcs[0])->c, CI_BLOCK);
-  w->n_maps = ci_plan_count_maps (plan, lead);
-  w->n_layers = plan->group[lead] / w->n_maps;
+  n_maps = ci_plan_count_maps (plan, lead);
+  n_items = ci_plan_map (plan, lead)->items;
+  w->n_maps = n_maps * n_items;
+  w->n_layers = plan->group[lead] / n_maps;
   w->maps = g_new0 (CiWinogradMap, w->n_maps);
   w->layers = g_new0 (CiWinogradLayer, w->n_layers);
   for (gint i = 0; i < plan->group[lead]; i++) {
     const CiMap *dst = ci_plan_map (plan, value);
-    CiWinogradLayer *layer = &w->layers[i / w->n_maps];
+    CiWinogradLayer *layer = &w->layers[i / n_maps];
 
     node = ci_graph_node (plan->graph, value);
-    if (i < w->n_maps) {
-      w->maps[i] = (CiWinogradMap) {
+    for (gint k = 0; i < n_maps && k < n_items; k++) {
+      w->maps[i * n_items + k] = (CiWinogradMap) {
       NULL, dst->h, dst->w, divide_up (dst->w, TILE), w->n_tiles};
       w->n_tiles += count_tiles (dst);
     }
@@ -245,32 +254,44 @@ ci_cpu_winograd_scratch (CiPlan * plan, CiValue lead)
       * sizeof (gfloat);
 }
 
+static gfloat *
+item_data (CiPlan * plan, CiValue value, gint item)
+{
+  const CiMap *map = ci_plan_map (plan, value);
+
+  return map->data + item * ci_map_floats (map);
+}
+
 gboolean
 ci_cpu_prepare_winograd (CiPlan * plan, CiStep * step, GError ** error)
 {
   CiWinograd *w = g_new0 (CiWinograd, 1);
   CiValue value = step->value;
   gboolean ok = TRUE;
+  gint n_items;
 
   step->state = w;
   step->free_state = winograd_free;
   step->run = run_winograd;
+  step->all_items = TRUE;
   w->v = plan->buffers[step->value].scratch;
   w->m = w->v + describe (plan, step->value, w);
+  n_items = ci_plan_map (plan, value)->items;
   for (gint i = 0; ok && i < w->n_layers * w->n_maps; i++) {
     const CiNode *node = ci_graph_node (plan->graph, value);
     CiWinogradLayer *layer = &w->layers[i / w->n_maps];
-    gint map = i % w->n_maps;
+    gint map = i % w->n_maps, item = i % n_items;
 
-    w->maps[map].src = ci_plan_map (plan, node->srcs[0])->data;
+    w->maps[map].src = item_data (plan, node->srcs[0], item);
     if (map == 0) {
       layer->results = g_new0 (CiWinogradResult, w->n_maps);
       ok = pack (plan, node, w->in, layer, error);
     }
-    layer->results[map].dst = ci_plan_map (plan, value)->data;
+    layer->results[map].dst = item_data (plan, value, item);
     if (node->residual != CI_NO_VALUE)
-      layer->results[map].residual = ci_plan_map (plan, node->residual)->data;
-    value = ci_plan_next (plan, value);
+      layer->results[map].residual = item_data (plan, node->residual, item);
+    if (item == n_items - 1)
+      value = ci_plan_next (plan, value);
   }
   return ok;
 }

@@ -6,28 +6,11 @@
  */
 #include "winograd.h"
 
-#include "../simd.h"
+#include "panel.h"
 
 #define TILE CI_WINOGRAD_TILE
 #define INPUTS 6                /* a side of what a tile needs */
 #define POINTS CI_WINOGRAD_POINTS
-
-/* The product's vectors are as wide as the CPU's; ROWS tiles times PANEL
- * channels are what its registers hold. */
-#ifdef CI_WIDE
-# define LANES 16
-# define ROWS 12
-#else
-# define LANES 8
-# define ROWS 6
-#endif
-#define PANEL (2 * LANES)
-
-typedef gfloat Vector __attribute__ ((vector_size (4 * LANES),
-        aligned (4 * LANES)));
-/* A block of channels of a Vector. */
-typedef gfloat Part __attribute__ ((vector_size (4 * CI_BLOCK),
-        aligned (4 * CI_BLOCK), may_alias));
 
 /* ---- weights ----------------------------------------------------------- */
 
@@ -132,86 +115,17 @@ gather_tile (const CiWinogradMap * map, const gfloat * src, gint x, gint y,
 
 /* ---- products ---------------------------------------------------------- */
 
-/* @n tiles, from @a on, times a panel of U; blocks of channels lie @pitch
- * floats apart. */
-CI_INLINE void
-multiply (const gint n, const gfloat * a, const gfloat * u, gint in,
-    gsize pitch, gfloat * m)
-{
-  Vector left[ROWS], right[ROWS];
-
-#pragma GCC unroll 12
-  for (gint r = 0; r < n; r++)
-    left[r] = right[r] = (Vector) { 0 };
-  for (gint c = 0; c < in; c += CI_BLOCK, a += pitch)
-#pragma GCC unroll 8
-    for (gint k = 0; k < CI_BLOCK; k++, u += PANEL) {
-      Vector u0 = *(const Vector *) u, u1 = *(const Vector *) (u + LANES);
-
-#pragma GCC unroll 12
-      for (gint r = 0; r < n; r++) {
-        Vector x = a[r * CI_BLOCK + k] - (Vector) { 0 };
-
-        left[r] += x * u0;
-        right[r] += x * u1;
-      }
-    }
-#pragma GCC unroll 12
-  for (gint r = 0; r < n; r++, m += CI_BLOCK)
-    for (gint i = 0; i < LANES / CI_BLOCK; i++) {
-      *(Part *) (m + i * pitch) = ((const Part *) &left[r])[i];
-      *(Part *) (m + (LANES / CI_BLOCK + i) * pitch) =
-          ((const Part *) &right[r])[i];
-    }
-}
-
-/* All @n tiles, @rows at a time; the last ones overlap others. */
-CI_INLINE void
-multiply_tiles (const gint rows, gint n, const gfloat * a, const gfloat * u,
-    gint in, gsize pitch, gfloat * m)
-{
-  for (gint t = 0; t < n; t += rows) {
-    gint first = MIN (t, n - rows);
-
-    multiply (rows, a + first * CI_BLOCK, u, in, pitch,
-        m + first * CI_BLOCK);
-  }
-}
-
 /* All @n tiles of one of the 36 times panel @panel of U; @m: where the panel's
  * results begin. */
 static void
-multiply_panel (const CiWinograd * w, const CiWinogradLayer * layer, gint k,
+multiply_tiles (const CiWinograd * w, const CiWinogradLayer * layer, gint k,
     gint panel, const gfloat * v, gfloat * m, gint n)
 {
-  gsize pitch = (gsize) w->pitch * CI_BLOCK;
-  gint n_passes = (n + ROWS - 1) / ROWS, rows = (n + n_passes - 1) / n_passes;
   const gfloat *u = layer->packed->weight
       + ((gsize) k * (layer->padded_out / PANEL) + panel) * w->in * PANEL;
 
-  v += k * w->v_pitch;
-  m += k * w->m_pitch;
-  switch (rows) {
-#define CASE(rows) \
-    case rows: \
-      multiply_tiles (rows, n, v, u, w->in, pitch, m); \
-      break
-      CASE (1);
-      CASE (2);
-      CASE (3);
-      CASE (4);
-      CASE (5);
-      CASE (6);
-#if ROWS > 6
-      CASE (7);
-      CASE (8);
-      CASE (9);
-      CASE (10);
-      CASE (11);
-      CASE (12);
-#endif
-#undef CASE
-  }
+  multiply_panel (n, v + k * w->v_pitch, u, w->in,
+      (gsize) w->pitch * CI_BLOCK, m + k * w->m_pitch, FALSE);
 }
 
 /* ---- results ----------------------------------------------------------- */
@@ -228,17 +142,6 @@ transform_results (const CiV8 * m, const gint step, CiV8 * out,
   out[out_step] = b + ci_v8_set1 (2) * d;
   out[2 * out_step] = a + ci_v8_set1 (4) * c;
   out[3 * out_step] = b + ci_v8_set1 (8) * d + m[5 * step];
-}
-
-CI_INLINE CiV8
-activate (CiV8 v, CiActivation activation)
-{
-  if (activation == CI_ACTIVATION_NONE)
-    return v;
-  if (activation == CI_ACTIVATION_LEAKY_RELU)
-    return ci_v8_max (v, v * ci_v8_set1 (CI_LEAKY_RELU_SLOPE));
-  v = ci_v8_max (v, ci_v8_set1 (0));
-  return activation == CI_ACTIVATION_RELU6 ? ci_v8_min (v, ci_v8_set1 (6)) : v;
 }
 
 /* One block of channels of one tile, whose results begin at (@x, @y), from M
@@ -348,7 +251,7 @@ run_tiles (const CiWinograd * w, gint part, gfloat * v, gfloat * m)
 
     for (gint k = 0; k < POINTS; k++)
       for (gint panel = 0; panel < layer->padded_out / PANEL; panel++)
-        multiply_panel (w, layer, k, panel, v,
+        multiply_tiles (w, layer, k, panel, v,
             m + panel * (PANEL / CI_BLOCK) * pitch, n);
     for (gint block = 0; block < layer->out / CI_BLOCK; block++)
       scatter (w, layer, block, first, n, m + block * pitch);
@@ -364,7 +267,7 @@ run_panel (const CiWinograd * w, gint part, const gfloat * v, gfloat * m)
   for (; part >= layer->padded_out / PANEL; layer++)
     part -= layer->padded_out / PANEL;
   for (gint k = 0; k < POINTS; k++)
-    multiply_panel (w, layer, k, part, v, m, n);
+    multiply_tiles (w, layer, k, part, v, m, n);
   for (gint i = 0; i < PANEL / CI_BLOCK; i++) {
     gint block = part * (PANEL / CI_BLOCK) + i;
 
