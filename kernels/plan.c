@@ -235,12 +235,34 @@ find_canvas_parts (CiPlan * plan, CiValue * into, gsize * within)
 static gsize
 storage_bytes (CiPlan * plan, CiValue value)
 {
+  gint n_maps = ci_graph_node (plan->graph, value)->items ?
+      ci_plan_map (plan, value)->items : plan->batch;
   const CiPlace *place = &plan->place[value];
   const CiMap *map = ci_plan_map (plan, value);
 
-  return (gsize) plan->batch * plan->element_bytes * (place->h ?
-      (gsize) place->h * place->w * map->block
-      : ci_map_floats (map) * map->items);
+  return (gsize) n_maps * plan->element_bytes * (place->h ?
+      (gsize) place->h * place->w * map->block : ci_map_floats (map));
+}
+
+/* When @value is computed, among all: what is done image by image comes behind
+ * the rest. */
+static gint
+when (const CiPlan * plan, CiValue value)
+{
+  return value + (ci_plan_is_per_image (plan, ci_graph_node (plan->graph,
+              value)) ? (gint) plan->graph->nodes->len : 0);
+}
+
+/* @src is read until @end by @node. Of what is not done image by image, the
+ * next image needs its own. */
+static void
+note_use (const CiPlan * plan, const CiNode * node, CiValue src, gint end,
+    gint * last)
+{
+  if (ci_plan_is_per_image (plan, node)
+      && !ci_plan_is_per_image (plan, ci_graph_node (plan->graph, src)))
+    end = G_MAXINT;
+  last[src] = MAX (last[src], end);
 }
 
 static gboolean
@@ -261,15 +283,12 @@ plan_memory (CiPlan * plan, GError ** error)
     end_of[plan->lead[i]] = i;
   for (gint i = 0; i < n; i++) {
     const CiNode *node = ci_graph_node (plan->graph, i);
-    gint end = end_of[plan->lead[i]];
+    gint end = when (plan, end_of[plan->lead[i]]);
 
-    /* a device does what is not a map behind all maps, image by image */
-    if (node->kind != CI_KIND_MAP && plan->backend->alloc)
-      end = G_MAXINT;
     for (gint k = 0; k < node->n_srcs; k++)
-      last[node->srcs[k]] = MAX (last[node->srcs[k]], end);
+      note_use (plan, node, node->srcs[k], end, last);
     if (node->residual != CI_NO_VALUE)
-      last[node->residual] = end;
+      note_use (plan, node, node->residual, end, last);
     last[i] = MAX (last[i], end);
   }
   find_parts (plan, into, within);
@@ -288,20 +307,20 @@ plan_memory (CiPlan * plan, GError ** error)
       CiValue src = in_place_operand (node, k, plan->backend->block);
 
       /* these still read around what they have written */
-      if (src != CI_NO_VALUE && of[src] && of[src]->end == i
+      if (src != CI_NO_VALUE && of[src] && of[src]->end == when (plan, i)
           && of[src]->bytes == align_up (bytes) && into[src] == CI_NO_VALUE
           && ((node->op != CI_OP_CONV && node->op != CI_OP_RESIZE)
               || of[src] != of[node->srcs[0]]))
         of[i] = of[src];
     }
     if (!of[whole])
-      of[whole] = new_storage (storages, bytes, plan->lead[i]);
+      of[whole] = new_storage (storages, bytes, when (plan, plan->lead[i]));
     of[i] = of[whole];
     of[i]->end = MAX (of[i]->end, end);
     scratch_bytes = plan->backend->scratch && plan->lead[i] == i ?
         plan->backend->scratch (plan, i) : 0;
     if (scratch_bytes)
-      scratch[i] = new_storage (storages, scratch_bytes, i);
+      scratch[i] = new_storage (storages, scratch_bytes, when (plan, i));
   }
 
   plan->arena_bytes = place_storages (storages);

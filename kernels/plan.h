@@ -87,7 +87,10 @@ typedef struct
   gboolean (*submit) (CiPlan *plan, CiPreprocess *pre, const CiImage *image,
       GError **error);          /* @pre NULL: the input has been filled */
   gboolean (*collect) (CiPlan *plan, GError **error);
+  /* Of items: as many as the list has entries, which @count says; all items
+   * and lists are those of the last image of a batch. */
   gboolean (*read) (const CiPlan *plan, CiValue value, gfloat *nchw);
+  gint (*count) (const CiPlan *plan, CiValue list);
 } CiBackendFuncs;
 
 extern const CiBackendFuncs ci_backend_ref;
@@ -174,7 +177,18 @@ ci_map_floats (const CiMap * map)
 static inline gint
 ci_plan_count_items (const CiPlan * plan, const CiNode * node)
 {
-  return node->items ? plan->buffers[node->counted_by].detections.count : 1;
+  if (!node->items)
+    return 1;
+  return plan->backend->count ? plan->backend->count (plan, node->counted_by)
+      : plan->buffers[node->counted_by].detections.count;
+}
+
+/* Whether a backend with a memory of its own computes @node image by image,
+ * when the maps of all images are done: what is found, and what that needs. */
+static inline gboolean
+ci_plan_is_per_image (const CiPlan * plan, const CiNode * node)
+{
+  return plan->backend->alloc && (node->kind != CI_KIND_MAP || node->items);
 }
 
 /* 64-byte aligned and zeroed memory that lives as long as the plan; NULL and

@@ -153,6 +153,13 @@ ci_cuda_image_view (const CiPlan * plan, CiView view)
   return view;
 }
 
+gint
+ci_cuda_count_images (const CiPlan * plan, CiValue value)
+{
+  return ci_graph_node (plan->graph, value)->items ?
+      plan->buffers[value].map.items : plan->batch;
+}
+
 gboolean
 ci_cuda_is_dense (const CiPlan * plan, CiValue value)
 {
@@ -204,8 +211,12 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cuda_prepare_input (plan, step, error);
     case CI_OP_CONV:
       return ci_cuda_prepare_conv (plan, step, error);
+    case CI_OP_DECONV:
+      return ci_cuda_prepare_deconv (plan, step, error);
     case CI_OP_DEFORM_CONV:
       return ci_cuda_prepare_deform_conv (plan, step, error);
+    case CI_OP_ROI_ALIGN:
+      return ci_cuda_prepare_roi_align (plan, step, error);
     case CI_OP_FCOS_DETECT:
       return ci_cuda_prepare_detect (plan, step, error);
     case CI_OP_CONV_AT:
@@ -224,6 +235,8 @@ scratch (CiPlan * plan, CiValue value)
   switch (ci_graph_node (plan->graph, value)->op) {
     case CI_OP_CONV:
       return ci_cuda_conv_scratch (plan, value);
+    case CI_OP_DECONV:
+      return ci_cuda_deconv_scratch (plan, value);
     case CI_OP_DEFORM_CONV:
       return ci_cuda_deform_conv_scratch (plan, value);
     default:
@@ -315,16 +328,22 @@ read_value (const CiPlan * plan, CiValue value, gfloat * nchw)
   const CiCudaPlan *cuda = ci_cuda_plan (plan);
   const CiMap *map = &plan->buffers[value].map;
   gsize pixels = (gsize) map->h * map->w;
+  const CiNode *node = ci_graph_node (plan->graph, value);
   CiView view = ci_cuda_view (plan, value);
-  gsize bytes = view.image * plan->element_bytes;
+  gint n = ci_plan_count_items (plan, node);
   g_autofree guint8 *host = NULL;
   cudaError_t status;
+  gsize bytes;
 
-  if (ci_graph_node (plan->graph, value)->kind == CI_KIND_ROWS)
+  if (node->kind == CI_KIND_ROWS)
     bytes = (gsize) map->c * map->h * sizeof (gfloat);
+  else if (node->items)
+    bytes = n * view.image * plan->element_bytes;
   else                          /* a part ends before its canvas does */
     bytes = (((gsize) view.h - 1) * view.pitch + view.w) * view.cp
         * plan->element_bytes;
+  if (!bytes)
+    return TRUE;
   host = g_try_malloc (bytes);
   if (!host || !ci_cuda_enter (cuda->device, NULL))
     return FALSE;
@@ -335,16 +354,17 @@ read_value (const CiPlan * plan, CiValue value, gfloat * nchw)
   ci_cuda_leave (cuda->device);
   if (status != cudaSuccess)
     return FALSE;
-  if (ci_graph_node (plan->graph, value)->kind == CI_KIND_ROWS) {
+  if (node->kind == CI_KIND_ROWS) {
     memcpy (nchw, host, bytes);
     return TRUE;
   }
   view.data = host;
-  for (gint y = 0; y < view.h; y++)
-    for (gint x = 0; x < view.w; x++)
-      for (gint c = 0; c < view.c; c++)
-        nchw[c * pixels + y * view.w + x] =
-            ci_load (&view, ci_view_at (&view, 0, y, x) + c);
+  for (gint i = 0; i < n; i++, nchw += view.c * pixels)
+    for (gint y = 0; y < view.h; y++)
+      for (gint x = 0; x < view.w; x++)
+        for (gint c = 0; c < view.c; c++)
+          nchw[c * pixels + y * view.w + x] =
+              ci_load (&view, ci_view_at (&view, i, y, x) + c);
   return TRUE;
 }
 
@@ -360,4 +380,5 @@ const CiBackendFuncs ci_backend_cuda = {
   .submit = ci_cuda_submit,
   .collect = ci_cuda_collect,
   .read = read_value,
+  .count = ci_cuda_count,
 };

@@ -267,13 +267,24 @@ find_source (CiPlan * plan, CiValue lead, ConvStep * c)
   }
 }
 
+/* Each of @n items as one pixel: what a window sees that holds all of it. As
+ * such, linear layers are one matrix product. */
+static void
+as_rows (CiView * view, gint n)
+{
+  view->c = view->cp *= view->h * view->w;
+  view->h = n;
+  view->w = view->pitch = 1;
+  view->image = (gint64) n * view->cp;
+}
+
 gboolean
 ci_cuda_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
 {
   CiNode node = *step->node;
   gboolean scales = has_scales (plan, step->value);
   ConvStep *c = g_new0 (ConvStep, 1);
-  CiConvSpec spec = { ci_cuda_plan (plan)->batch };
+  CiConvSpec spec = { ci_cuda_count_images (plan, step->value) };
 
   step->state = c;
   step->free_state = conv_step_free;
@@ -304,7 +315,15 @@ ci_cuda_prepare_conv (CiPlan * plan, CiStep * step, GError ** error)
   spec.groups = node.groups;
   spec.activation = scales ? CI_ACTIVATION_NONE : node.activation;
   spec.residual = c->residual;
-  return ci_cuda_load_weights (plan, &node, node.groups == 1 ? spec.src.cp
-      : spec.src.c / node.groups, &spec, error)
-      && (c->conv = ci_conv_new (plan, &spec, node.name, error));
+  if (!ci_cuda_load_weights (plan, &node, node.groups == 1 ? spec.src.cp
+          : spec.src.c / node.groups, &spec, error))
+    return FALSE;
+  if (node.items && spec.dst.h == 1 && spec.dst.w == 1 && !node.padding
+      && spec.src.h == node.kernel && spec.src.w == node.kernel) {
+    as_rows (&spec.src, spec.batch);
+    as_rows (&spec.dst, spec.batch);
+    as_rows (&spec.residual, spec.batch);
+    spec.kernel = spec.stride = spec.batch = 1;
+  }
+  return (c->conv = ci_conv_new (plan, &spec, node.name, error)) != NULL;
 }

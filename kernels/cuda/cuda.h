@@ -69,8 +69,8 @@ struct _CiCudaPlan
   CiCudaDevice *device;
   gboolean half;
   gint batch;                   /* images at once */
-  gint image;                   /* the one that steps of other kinds than MAP
-                                   are enqueued for */
+  gint image;                   /* the one that steps per image are enqueued
+                                   for */
   cudaStream_t stream;          /* of its steps */
   gboolean locked;              /* holds the device's lock */
   float *input;                 /* device: the planar input of ci_plan_run() */
@@ -102,8 +102,10 @@ CiView ci_cuda_view (const CiPlan *plan, CiValue value);
  * order; without one, the map by itself. */
 CiView ci_cuda_canvas_view (const CiPlan *plan, CiValue lead,
     CiCanvas *canvas);
-/* @view of the one image that a step of another kind than MAP is for. */
+/* @view, not of items, of the one image that a step per image is for. */
 CiView ci_cuda_image_view (const CiPlan *plan, CiView view);
+/* How many maps @value has: items, or the images of a batch. */
+gint ci_cuda_count_images (const CiPlan *plan, CiValue value);
 /* Whether @value lies by itself, without gaps: what cuDNN wants. */
 gboolean ci_cuda_is_dense (const CiPlan *plan, CiValue value);
 
@@ -142,8 +144,15 @@ gboolean ci_cuda_elements (CiPlan *plan, CiKernel kernel, gconstpointer args,
 gboolean ci_cuda_blocks (CiPlan *plan, CiKernel kernel, gconstpointer args,
     gint gx, gint gy, gint gz, GError **error);
 
-/* The lists on the device that the plan's value of kind DETECTIONS is, and that
- * of kind MASKS, after ci_cuda_prepare_results(). A value of kind ROWS is an
+/* A thread for each octet of @value in all its maps: how they find theirs, and
+ * their number. */
+gboolean ci_cuda_cover (CiPlan *plan, CiValue value, CiOctets *octets,
+    gint64 *n, GError **error);
+
+/* The list on the device that @value of kind DETECTIONS is, after
+ * ci_cuda_prepare_results(). The last one of a plan is what a frame gives; */
+CiDeviceDetections ci_cuda_list (const CiPlan *plan, CiValue value);
+/* which this is, too. And the plan's value of kind MASKS, after ci_cuda_prepare_results(). A value of kind ROWS is an
  * ordinary buffer: floats, capacity x channels, dense. */
 CiDeviceDetections ci_cuda_detections (const CiPlan *plan);
 CiDeviceMasks ci_cuda_masks (const CiPlan *plan);
@@ -156,6 +165,10 @@ gboolean ci_cuda_prepare_map (CiPlan *plan, CiStep *step, GError **error);
 gsize ci_cuda_map_scratch (CiPlan *plan, CiValue value);
 gboolean ci_cuda_prepare_conv (CiPlan *plan, CiStep *step, GError **error);
 gsize ci_cuda_conv_scratch (CiPlan *plan, CiValue lead);
+gboolean ci_cuda_prepare_deconv (CiPlan *plan, CiStep *step, GError **error);
+gsize ci_cuda_deconv_scratch (CiPlan *plan, CiValue value);
+gboolean ci_cuda_prepare_roi_align (CiPlan *plan, CiStep *step,
+    GError **error);
 gboolean ci_cuda_prepare_deform_conv (CiPlan *plan, CiStep *step,
     GError **error);
 gsize ci_cuda_deform_conv_scratch (CiPlan *plan, CiValue value);
@@ -181,6 +194,8 @@ gboolean ci_cuda_prepare_results (CiPlan *plan, GError **error);
 gboolean ci_cuda_enqueue_results (CiPlan *plan, GError **error);
 gboolean ci_cuda_read_results (CiPlan *plan, gconstpointer pinned,
     GError **error);
+/* Entries that the list @value has on the device now (CiBackendFuncs.count). */
+gint ci_cuda_count (const CiPlan *plan, CiValue value);
 
 /* ---- pre-processing (preprocess.c) ------------------------------------- */
 

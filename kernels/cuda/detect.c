@@ -109,7 +109,7 @@ ci_cuda_prepare_detect (CiPlan * plan, CiStep * step, GError ** error)
   if (!ci_cuda_prepare_results (plan, error)
       || !alloc_lists (plan, args, cells * node->channels, error))
     return FALSE;
-  args->out = ci_cuda_detections (plan);
+  args->out = ci_cuda_list (plan, step->value);
   return TRUE;
 }
 

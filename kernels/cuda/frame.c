@@ -130,11 +130,35 @@ slot_clear (CiPlan * plan, Slot * slot)
       cudaEventDestroy (slot->marks[i]);
 }
 
+static Stage
+stage_of (const CiStep * step)
+{
+  switch (step->node->kind) {
+    case CI_KIND_MAP:
+      return STAGE_NETWORK;
+    case CI_KIND_DETECTIONS:
+      return STAGE_DECODE;
+    default:
+      return STAGE_MASKS;
+  }
+}
+
 /* Stages are told apart for the first few images of a batch. */
 static gint
 count_marks (const CiPlan * plan)
 {
-  return MIN (4 + 3 * plan->batch, MAX_MARKS);
+  const CiStep *last = NULL;
+  gint n = 1;                   /* of an image */
+
+  for (gint i = 0; i < plan->n_steps; i++) {
+    const CiStep *step = &plan->steps[i];
+
+    if (!ci_plan_is_per_image (plan, step->node))
+      continue;
+    n += last && stage_of (last) != stage_of (step);
+    last = step;
+  }
+  return MIN (3 + n * plan->batch, MAX_MARKS);
 }
 
 static gboolean
@@ -179,19 +203,6 @@ mark (CiPlan * plan, Slot * slot, Stage stage, gboolean captured,
           cudaEventRecordDefault), "cudaEventRecord", error);
 }
 
-static Stage
-stage_of (const CiStep * step)
-{
-  switch (step->node->kind) {
-    case CI_KIND_MAP:
-      return STAGE_NETWORK;
-    case CI_KIND_DETECTIONS:
-      return STAGE_DECODE;
-    default:
-      return STAGE_MASKS;
-  }
-}
-
 /* Sets what steps are enqueued for. */
 static void
 choose_image (CiCudaPlan * cuda, const Slot * slot, gint image)
@@ -225,16 +236,18 @@ enqueue_image (CiPlan * plan, Slot * slot, gint image, gboolean captured,
     GError ** error)
 {
   Stage stage = STAGE_NETWORK;
+  gboolean first = TRUE;
 
   choose_image (ci_cuda_plan (plan), slot, image);
   for (gint i = 0; i < plan->n_steps; i++) {
     CiStep *step = &plan->steps[i];
 
-    if (step->node->kind == CI_KIND_MAP)
+    if (!ci_plan_is_per_image (plan, step->node))
       continue;
-    if (stage != STAGE_NETWORK && stage != stage_of (step)
+    if (!first && stage != stage_of (step)
         && !mark (plan, slot, stage, captured, error))
       return FALSE;
+    first = FALSE;
     stage = stage_of (step);
     if (!step->run (plan, step, error))
       return FALSE;
@@ -258,7 +271,7 @@ enqueue (CiPlan * plan, Slot * slot, gboolean captured, GError ** error)
       if (!enqueue_input (plan, step, slot, captured, error)
           || !mark (plan, slot, STAGE_PREPROCESS, captured, error))
         return FALSE;
-    } else if (step->node->kind == CI_KIND_MAP
+    } else if (!ci_plan_is_per_image (plan, step->node)
         && !step->run (plan, step, error)) {
       return FALSE;
     }

@@ -19,6 +19,7 @@
 #include "kernel_norm.h"
 #include "kernel_conv.h"
 #include "kernel_detect.h"
+#include "kernel_items.h"
 #include "kernel_mask.h"
 #include "kernel_preprocess.h"
 #include "kernel_overlay.h"
@@ -29,6 +30,7 @@
   CI_NORM_KERNELS (ELEMENT, BLOCK) \
   CI_CONV_KERNELS (ELEMENT, BLOCK) \
   CI_DETECT_KERNELS (ELEMENT, BLOCK) \
+  CI_ITEMS_KERNELS (ELEMENT, BLOCK) \
   CI_MASK_KERNELS (ELEMENT, BLOCK) \
   CI_PREPROCESS_KERNELS (ELEMENT, BLOCK) \
   CI_OVERLAY_KERNELS (ELEMENT, BLOCK)

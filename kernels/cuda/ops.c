@@ -76,20 +76,29 @@ add_launch (CiStep * step, CiKernel kernel)
   return l;
 }
 
-/* A thread for each octet of @map in all images: how they find theirs, and
- * their number. */
+/* A thread for each octet of @map, of which there are @n_maps: how they find
+ * theirs, and their number. */
 static gboolean
-cover (CiPlan * plan, const CiView * map, CiOctets * octets, gint64 * n,
+cover (const CiView * map, gint n_maps, CiOctets * octets, gint64 * n,
     GError ** error)
 {
   *octets = ci_octets (map);
-  *n = (gint64) map->h * map->w * octets->octets * ci_cuda_plan (plan)->batch;
+  *n = (gint64) map->h * map->w * octets->octets * n_maps;
   if (*n < CI_DIVIDEND_END)
     return TRUE;
   g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
-      "a map of %d channels of %dx%d pixels is too large", map->c, map->w,
-      map->h);
+      "%d maps of %d channels of %dx%d pixels are too large", n_maps, map->c,
+      map->w, map->h);
   return FALSE;
+}
+
+gboolean
+ci_cuda_cover (CiPlan * plan, CiValue value, CiOctets * octets, gint64 * n,
+    GError ** error)
+{
+  CiView view = ci_cuda_view (plan, value);
+
+  return cover (&view, ci_cuda_count_images (plan, value), octets, n, error);
 }
 
 static CiView
@@ -125,7 +134,7 @@ ci_cuda_prepare_input (CiPlan * plan, CiStep * step, GError ** error)
 
   step->run = run_input;
   args->dst = ci_cuda_view (plan, step->value);
-  return cover (plan, &args->dst, &args->octets, &l->n, error);
+  return ci_cuda_cover (plan, step->value, &args->octets, &l->n, error);
 }
 
 gboolean
@@ -137,7 +146,7 @@ ci_cuda_canvas_pack (CiPlan * plan, const CiView * srcs, gint n, CiView dst,
 
   g_assert (n == canvas->n && n <= CI_MAX_RECTS);
   memcpy (args.src, srcs, n * sizeof (*srcs));
-  return cover (plan, &dst, &args.octets, &n_octets, error)
+  return cover (&dst, plan->batch, &args.octets, &n_octets, error)
       && ci_cuda_elements (plan, CI_KERNEL_canvas_pack, &args, n_octets,
       error);
 }
@@ -149,7 +158,7 @@ ci_cuda_canvas_finish (CiPlan * plan, CiView view, const CiCanvas * canvas,
   CiCanvasFinishArgs args = { view, *canvas, scales, activation };
   gint64 n_octets;
 
-  return cover (plan, &view, &args.octets, &n_octets, error)
+  return cover (&view, plan->batch, &args.octets, &n_octets, error)
       && ci_cuda_elements (plan, CI_KERNEL_canvas_finish, &args, n_octets,
       error);
 }
@@ -173,7 +182,7 @@ prepare_concat (CiPlan * plan, CiStep * step, GError ** error)
     args->end[k] = end += args->src[k].c;
   }
   args->dst = ci_cuda_view (plan, step->value);
-  return cover (plan, &args->dst, &args->octets, &l->n, error);
+  return ci_cuda_cover (plan, step->value, &args->octets, &l->n, error);
 }
 
 /* ---- per value --------------------------------------------------------- */
@@ -230,7 +239,7 @@ prepare_pointwise (CiPlan * plan, CiStep * step, GError ** error)
       return FALSE;
     args->shift = args->scale + padded;
   }
-  return cover (plan, &args->dst, &args->octets, &l->n, error);
+  return ci_cuda_cover (plan, step->value, &args->octets, &l->n, error);
 }
 
 static gboolean
@@ -260,7 +269,7 @@ prepare_weighted_add (CiPlan * plan, CiStep * step, GError ** error)
   args->n_srcs = n;
   args->activation = node->activation;
   args->dst = ci_cuda_view (plan, step->value);
-  return cover (plan, &args->dst, &args->octets, &l->n, error);
+  return ci_cuda_cover (plan, step->value, &args->octets, &l->n, error);
 }
 
 /* ---- windows ----------------------------------------------------------- */
@@ -271,8 +280,9 @@ prepare_max_pool (CiPlan * plan, CiStep * step, GError ** error)
   const CiNode *node = step->node;
   Launch *l = add_launch (step, CI_KERNEL_max_pool);
   CiMaxPoolArgs *args = &l->args.max_pool;
+  gboolean global = node->op == CI_OP_GLOBAL_MAX_POOL;
 
-  if (node->padding >= node->kernel) {
+  if (!global && node->padding >= node->kernel) {
     g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
         "max pooling whose padding (%d) is not smaller than its kernel (%d)",
         node->padding, node->kernel);
@@ -280,10 +290,10 @@ prepare_max_pool (CiPlan * plan, CiStep * step, GError ** error)
   }
   args->src = source (plan, step, 0);
   args->dst = ci_cuda_view (plan, step->value);
-  args->kernel = node->kernel;
+  args->kernel = global ? MAX (args->src.h, args->src.w) : node->kernel;
   args->stride = node->stride;
   args->padding = node->padding;
-  return cover (plan, &args->dst, &args->octets, &l->n, error);
+  return ci_cuda_cover (plan, step->value, &args->octets, &l->n, error);
 }
 
 static gboolean
@@ -299,7 +309,7 @@ prepare_resize (CiPlan * plan, CiStep * step, GError ** error)
   args->mode = node->resize_mode;
   args->ys = ci_axis (args->mode, args->src.h, args->dst.h);
   args->xs = ci_axis (args->mode, args->src.w, args->dst.w);
-  return cover (plan, &args->dst, &args->octets, &l->n, error);
+  return ci_cuda_cover (plan, step->value, &args->octets, &l->n, error);
 }
 
 /* ---- sums over maps ---------------------------------------------------- */
@@ -330,7 +340,7 @@ prepare_group_norm (CiPlan * plan, CiStep * step, GError ** error)
   group_norm_args (plan, step->value, args);
   stats->gx = args->first_chunk[args->canvas.n];
   stats->gy = args->slices.slices;
-  stats->gz = ci_cuda_plan (plan)->batch;
+  stats->gz = ci_cuda_count_images (plan, step->value);
   args->gamma = ci_cuda_vector (plan, node->name, ".weight", node->channels,
       error);
   if (!args->gamma || !(args->beta = ci_cuda_vector (plan, node->name,
@@ -390,7 +400,7 @@ prepare_global_avg_pool (CiPlan * plan, CiStep * step, GError ** error)
     l->args.sum_pixels = args[i];
     l->gx = args[i].dst.w;
     l->gy = args[i].slices.slices;
-    l->gz = ci_cuda_plan (plan)->batch;
+    l->gz = ci_cuda_count_images (plan, step->value);
   }
   return TRUE;
 }
@@ -400,20 +410,20 @@ prepare_global_avg_pool (CiPlan * plan, CiStep * step, GError ** error)
 gsize
 ci_cuda_map_scratch (CiPlan * plan, CiValue value)
 {
-  gsize batch = ci_cuda_plan (plan)->batch;
+  gsize n_maps = ci_cuda_count_images (plan, value);
 
   switch (ci_graph_node (plan->graph, value)->op) {
     case CI_OP_GROUP_NORM:{
       CiGroupNormArgs args = { 0 };
 
       group_norm_args (plan, value, &args);
-      return batch * ci_group_norm_n_moments (&args) * sizeof (CiMoments);
+      return n_maps * ci_group_norm_n_moments (&args) * sizeof (CiMoments);
     }
     case CI_OP_GLOBAL_AVG_POOL:{
       CiSumPixelsArgs args[2];
 
       return global_avg_pool_args (plan, value, args) == 1 ? 0
-          : batch * args[0].dst.image * sizeof (float);
+          : n_maps * args[0].dst.image * sizeof (float);
     }
     default:
       return 0;
@@ -433,6 +443,7 @@ ci_cuda_prepare_map (CiPlan * plan, CiStep * step, GError ** error)
     case CI_OP_CHANNEL_SCALE:
       return prepare_pointwise (plan, step, error);
     case CI_OP_MAX_POOL:
+    case CI_OP_GLOBAL_MAX_POOL:
       return prepare_max_pool (plan, step, error);
     case CI_OP_GLOBAL_AVG_POOL:
       return prepare_global_avg_pool (plan, step, error);

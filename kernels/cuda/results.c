@@ -15,6 +15,7 @@ typedef struct _CiCudaResults
   gint capacity;
   gsize mask_bytes;             /* room for cells */
   CiMaskGrid *grids;            /* host; capacity */
+  CiDeviceDetections *lists;    /* per value: those that stay on the device */
 } CiCudaResults;
 
 /* Where all lies in a block; how large that is. */
@@ -70,6 +71,39 @@ ci_cuda_results_bytes (const CiPlan * plan)
   return lay_out (plan, &args, &capacity, &mask_bytes);
 }
 
+/* Lists that are but read by later steps. */
+static gboolean
+alloc_lists (CiPlan * plan, CiCudaResults * r, GError ** error)
+{
+  gint n = plan->graph->nodes->len;
+
+  if (!(r->lists = ci_plan_alloc (plan, n * sizeof (*r->lists), error)))
+    return FALSE;
+  for (gint i = 0; i < n; i++) {
+    const CiNode *node = ci_graph_node (plan->graph, i);
+    gsize capacity = ci_cuda_align (node->capacity);
+    float *p;
+
+    if (node->kind != CI_KIND_DETECTIONS || i == plan->detections)
+      continue;
+    /* the count has a place like the others */
+    if (!(p = ci_cuda_plan_alloc (plan, 11 * capacity * sizeof (float),
+                error)))
+      return FALSE;
+    r->lists[i] = (CiDeviceDetections) {
+      .capacity = node->capacity,
+      .boxes = p,
+      .scores = p + 4 * capacity,
+      .locations = p + 5 * capacity,
+      .classes = (gint32 *) (p + 7 * capacity),
+      .levels = (gint32 *) (p + 8 * capacity),
+      .cells = (gint32 *) (p + 9 * capacity),
+      .count = (gint32 *) (p + 10 * capacity),
+    };
+  }
+  return TRUE;
+}
+
 gboolean
 ci_cuda_prepare_results (CiPlan * plan, GError ** error)
 {
@@ -85,7 +119,8 @@ ci_cuda_prepare_results (CiPlan * plan, GError ** error)
   r->collect.n_blocks = COLLECT_BLOCKS;
   if (bytes && (!(r->collect.block = ci_cuda_plan_alloc (plan, bytes, error))
           || !(r->grids = ci_plan_alloc (plan, r->capacity
-                  * sizeof (CiMaskGrid), error))))
+                  * sizeof (CiMaskGrid), error)) || !alloc_lists (plan, r,
+              error)))
     return FALSE;
   cuda->results = r;
   return TRUE;
@@ -130,6 +165,31 @@ ci_cuda_detections (const CiPlan * plan)
   const CiCudaResults *r = ci_cuda_plan (plan)->results;
 
   return detections_in (r, r->collect.block);
+}
+
+CiDeviceDetections
+ci_cuda_list (const CiPlan * plan, CiValue value)
+{
+  return value == plan->detections ? ci_cuda_detections (plan)
+      : ci_cuda_plan (plan)->results->lists[value];
+}
+
+gint
+ci_cuda_count (const CiPlan * plan, CiValue value)
+{
+  const CiCudaPlan *cuda = ci_cuda_plan (plan);
+  CiDeviceDetections list = ci_cuda_list (plan, value);
+  gint32 count = 0;
+  cudaError_t status;
+
+  if (!ci_cuda_enter (cuda->device, NULL))
+    return 0;
+  status = cudaMemcpyAsync (&count, list.count, sizeof (count),
+      cudaMemcpyDeviceToHost, cuda->stream);
+  if (status == cudaSuccess)
+    status = cudaStreamSynchronize (cuda->stream);
+  ci_cuda_leave (cuda->device);
+  return status == cudaSuccess ? CLAMP (count, 0, list.capacity) : 0;
 }
 
 CiDeviceMasks

@@ -121,13 +121,13 @@ static CiValue
 build_items (CiGraph * g, CiValue x, gint channels, gint n_levels,
     CiRoiAlignParams params)
 {
-  CiValue levels[3];
+  CiValue levels[3], from = pick (g, x, 6, 10);
 
   for (gint i = 0; i < n_levels; i++) {
     g_autofree gchar *name = g_strdup_printf ("p%d", i + 2);
 
-    levels[i] = ci_graph_conv (g, i ? levels[i - 1] : x, name, channels, 3, 2,
-        1, 1, TRUE);
+    levels[i] = from = ci_graph_conv (g, from, name, channels, 3, 2, 1, 1,
+        TRUE);
     params.strides[i] = 2 << i;
   }
   params.canonical_size = 12;
@@ -251,10 +251,29 @@ build_all_items (CiGraph * g, CiValue x, const gint * a)
   ci_graph_output (g, ci_graph_add (g, maps[1], maps[1]), "twice");
 }
 
+/* channels: two lists, and a map of the image behind the first one's items */
+static void
+build_two_lists (CiGraph * g, CiValue x, const gint * a)
+{
+  const CiRoiAlignParams params = {.strides = {1},.resolution = 5,
+    .sampling_ratio = 2,.canonical_size = 9
+  };
+  CiValue late;
+
+  ci_graph_output (g, ci_graph_linear (g, build_some_items (g, x, a[0], 3),
+          "fc", 21, 3, TRUE), "first");
+  late = ci_graph_conv (g, pick (g, x, 6, 10), "late", a[0], 3, 1, 1, 1, TRUE);
+  late = ci_graph_activation (g, late, CI_ACTIVATION_RELU);
+  late = ci_graph_roi_align (g, &late, 1, build_boxes (g, x), &params);
+  ci_graph_output (g, ci_graph_conv (g, late, "last", 9, 3, 1, 1, 1, TRUE),
+      "last");
+}
+
 /* channels, out, relu: of a map of the whole image */
 static void
 build_deconv (CiGraph * g, CiValue x, const gint * a)
 {
+  x = pick (g, x, 6, 10);
   x = ci_graph_conv (g, x, "conv", a[0], 3, 2, 1, 1, TRUE);
   x = ci_graph_deconv (g, x, "deconv", a[1], a[2]);
   ci_graph_output (g, ci_graph_activation (g, x, a[2]), "out");
@@ -288,32 +307,39 @@ static const Case cases[] = {
   CASE ("items 1x1", build_conv_items, 8, 1, 1, 0, CI_ACTIVATION_NONE),
   CASE ("items 9x9", build_conv_items, 5, 9, 1, 0, CI_ACTIVATION_RELU),
   CASE ("items of all layers", build_all_items, 20),
+  CASE ("items of two lists", build_two_lists, 40),
   CASE ("deconv", build_deconv, 16, 24, CI_ACTIVATION_RELU),
   CASE ("deconv odd channels", build_deconv, 13, 5, CI_ACTIVATION_NONE),
   CASE ("deconv relu6", build_deconv, 7, 19, CI_ACTIVATION_RELU6),
 };
 
 static void
-run_boxes (CiPlan * plan, const gchar * what, gint n)
+fill_input (gfloat * input, const gchar * what, gint n)
 {
-  const CiDetectParams params = { 0.01f, INFINITY, 1000, CAPACITY };
   guint32 state = g_str_hash (what);
-  gfloat *input = ci_plan_get_input (plan);
-  GError *error = NULL;
 
   for (gint i = 0; i < 16 * HEIGHT * WIDTH; i++)
     input[i] = uniform (&state, -2, 2);
   fill_boxes (input, n);
+}
+
+static void
+run_boxes (CiPlan * plan, const gchar * what, gint n)
+{
+  const CiDetectParams params = { 0.01f, INFINITY, 1000, CAPACITY };
+  GError *error = NULL;
+
+  fill_input (ci_plan_get_input (plan), what, n);
   fail_unless (ci_plan_run (plan, &params, &error), "%s: %s", what,
       error ? error->message : "");
 }
 
 static CiPlan *
 compile (const Case * c, const CiGraph * graph, const TestWeights * weights,
-    const Variant * v, CiPool * pool)
+    const Variant * v, CiPool * pool, gint batch)
 {
   CiPlanOptions options = { v->backend, v->n_threads > 1 ? pool : NULL,
-    HEIGHT, WIDTH, v->keep, v->no_fuse, NULL, v->precision
+    HEIGHT, WIDTH, v->keep, v->no_fuse, NULL, v->precision, 0, batch
   };
   GError *error = NULL;
   CiPlan *plan;
@@ -345,9 +371,9 @@ GST_START_TEST (test_matches_reference)
   c->build (graph, ci_graph_input (graph, c->channels), c->arg);
   weights = weights_for (graph);
   set_picks (weights);
-  ref = compile (c, graph, weights, &reference, NULL);
+  ref = compile (c, graph, weights, &reference, NULL, 0);
   for (guint i = 0; i < n_variants; i += VARIANT_STEP)
-    plans[i] = compile (c, graph, weights, &variants[i], pool);
+    plans[i] = compile (c, graph, weights, &variants[i], pool, 0);
   for (guint k = 0; k < G_N_ELEMENTS (counts); k++) {
     CiDetections found;
 
@@ -372,6 +398,42 @@ GST_START_TEST (test_matches_reference)
   ci_plan_free (ref);
   weights_free (weights);
   ci_pool_free (pool);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
+/* Maps of a batch are made together, items image by image: no image may spoil
+ * what the next one needs. What is read are the last one's. */
+GST_START_TEST (test_batch)
+{
+  static const Case batches[] = {
+    CASE ("batch of box heads", build_box_head, 16, 7, 64),
+    CASE ("batch of mask heads", build_mask_head, 24, 14),
+    CASE ("batch of two lists", build_two_lists, 40),
+  };
+  const Case *c = &batches[__i__];
+  const CiDetectParams params = { 0.01f, INFINITY, 1000, CAPACITY };
+  CiGraph *graph = ci_graph_new ();
+  TestWeights *weights;
+  CiPlan *ref, *plan;
+
+  if (!wants_cuda () || !cuda_device ())
+    return;
+  c->build (graph, ci_graph_input (graph, c->channels), c->arg);
+  weights = weights_for (graph);
+  set_picks (weights);
+  ref = compile (c, graph, weights, &reference, NULL, 0);
+  plan = compile (c, graph, weights, &cuda_variants[0], NULL, 3);
+  for (gint i = 0; i < 3; i++)
+    fill_input (ci_plan_get_input (plan) + i * 16 * HEIGHT * WIDTH,
+        i < 2 ? "another" : c->name, CAPACITY - 4 * i);
+  fail_unless (ci_plan_run (plan, &params, NULL));
+  run_boxes (ref, c->name, CAPACITY - 8);
+  compare_maps (c->name, ref, plan, 2e-5);
+  ci_plan_free (plan);
+  ci_plan_free (ref);
+  weights_free (weights);
   ci_graph_free (graph);
 }
 
@@ -490,6 +552,7 @@ kernels_suite (void)
   suite_add_tcase (s, tc);
   tcase_set_timeout (tc, 120);
   tcase_add_loop_test (tc, test_matches_reference, 0, G_N_ELEMENTS (cases));
+  tcase_add_loop_test (tc, test_batch, 0, 3);
   tcase_add_loop_test (tc, test_broken_boxes, 0, 4);
   tcase_add_loop_test (tc, test_reference_of_a_ramp, 0, 2);
   return s;
