@@ -59,14 +59,14 @@ static const gfloat boxes[CAPACITY][4] = {
 
 /* The channels @first and following of the input as they are. */
 static CiValue
-pick (CiGraph * g, CiValue x, gint first, gint count)
+hand_through (CiGraph * g, CiValue x, gint first, gint count)
 {
   g_autofree gchar *name = g_strdup_printf ("pick.%d", first);
 
   return ci_graph_conv (g, x, name, count, 1, 1, 0, 1, FALSE);
 }
 
-/* Weights of pick() that pick. */
+/* Weights of hand_through() that pick. */
 static void
 set_picks (TestWeights * weights)
 {
@@ -91,8 +91,8 @@ set_picks (TestWeights * weights)
 static CiValue
 build_boxes (CiGraph * g, CiValue x)
 {
-  CiFcosLevel level = { pick (g, x, 0, 1), pick (g, x, 1, 4),
-    pick (g, x, 5, 1), 1
+  CiFcosLevel level = { hand_through (g, x, 0, 1), hand_through (g, x, 1, 4),
+    hand_through (g, x, 5, 1), 1
   };
 
   return ci_graph_fcos_detect (g, &level, 1, CAPACITY, TRUE);
@@ -121,7 +121,7 @@ static CiValue
 build_items (CiGraph * g, CiValue x, gint channels, gint n_levels,
     CiRoiAlignParams params)
 {
-  CiValue levels[3], from = pick (g, x, 6, 10);
+  CiValue levels[3], from = hand_through (g, x, 6, 10);
 
   for (gint i = 0; i < n_levels; i++) {
     g_autofree gchar *name = g_strdup_printf ("p%d", i + 2);
@@ -262,7 +262,7 @@ build_two_lists (CiGraph * g, CiValue x, const gint * a)
 
   ci_graph_output (g, ci_graph_linear (g, build_some_items (g, x, a[0], 3),
           "fc", 21, 3, TRUE), "first");
-  late = ci_graph_conv (g, pick (g, x, 6, 10), "late", a[0], 3, 1, 1, 1, TRUE);
+  late = ci_graph_conv (g, hand_through (g, x, 6, 10), "late", a[0], 3, 1, 1, 1, TRUE);
   late = ci_graph_activation (g, late, CI_ACTIVATION_RELU);
   late = ci_graph_roi_align (g, &late, 1, build_boxes (g, x), &params);
   ci_graph_output (g, ci_graph_conv (g, late, "last", 9, 3, 1, 1, 1, TRUE),
@@ -273,7 +273,7 @@ build_two_lists (CiGraph * g, CiValue x, const gint * a)
 static void
 build_deconv (CiGraph * g, CiValue x, const gint * a)
 {
-  x = pick (g, x, 6, 10);
+  x = hand_through (g, x, 6, 10);
   x = ci_graph_conv (g, x, "conv", a[0], 3, 2, 1, 1, TRUE);
   x = ci_graph_deconv (g, x, "deconv", a[1], a[2]);
   ci_graph_output (g, ci_graph_activation (g, x, a[2]), "out");
