@@ -262,7 +262,8 @@ build_two_lists (CiGraph * g, CiValue x, const gint * a)
 
   ci_graph_output (g, ci_graph_linear (g, build_some_items (g, x, a[0], 3),
           "fc", 21, 3, TRUE), "first");
-  late = ci_graph_conv (g, hand_through (g, x, 6, 10), "late", a[0], 3, 1, 1, 1, TRUE);
+  late = ci_graph_conv (g, hand_through (g, x, 6, 10), "late", a[0], 3, 1, 1,
+      1, TRUE);
   late = ci_graph_activation (g, late, CI_ACTIVATION_RELU);
   late = ci_graph_roi_align (g, &late, 1, build_boxes (g, x), &params);
   ci_graph_output (g, ci_graph_conv (g, late, "last", 9, 3, 1, 1, 1, TRUE),
