@@ -229,8 +229,8 @@ ci_ref_run_gather (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* Whether cell @i of an axis of @n is inside of [@lo, @hi), given in inputs, and
- * a cell around that. */
+/* Whether cell @i of an axis of @n is inside of [@lo, @hi), given in inputs, or
+ * in the cell around that. */
 static gboolean
 is_inside (gint i, gint n, gfloat lo, gfloat hi)
 {

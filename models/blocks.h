@@ -106,6 +106,11 @@ void ci_backbone_dla (CiGraph * graph, CiValue input,
 void ci_backbone_vovnet (CiGraph * graph, CiValue input,
     const CiConfig * config, const gchar * prefix, CiFeature c[4]);
 
+#define CI_DARKNET_STAGES 5
+extern const gint ci_darknet_blocks[CI_DARKNET_STAGES];
+void ci_backbone_darknet (CiGraph * graph, CiValue input,
+    const CiConfig * config, const gchar * prefix, CiFeature c[4]);
+
 /* ---- necks and heads ---------------------------------------------------- */
 
 /* pyramid.c: @pyramid gets P3 and on, config->fcos.n_levels of them. */

@@ -19,7 +19,7 @@ static const gchar *const channel_orders[] = { "BGR", "RGB", NULL };
 
 /* in the order of their enums */
 const gchar *const ci_backbone_names[] =
-    { "resnet", "mobilenet_v2", "dla", "vovnet", NULL };
+    { "resnet", "mobilenet_v2", "dla", "vovnet", "darknet", NULL };
 
 static void
 read_input (const CiSection * root, CiConfig * config)
@@ -100,6 +100,7 @@ read_backbone (const CiSection * root, CiConfig * config)
 {
   static const gint dla_depths[] = { 34, 0 };
   static const gint vovnet_depths[] = { 19, 39, 57, 99, 0 };
+  static const gint darknet_depths[] = { 53, 0 };
   CiSection s = ci_section_open (root, "backbone", "backbone.");
 
   if (!ci_section_get (&s, "type"))
@@ -124,6 +125,11 @@ read_backbone (const CiSection * root, CiConfig * config)
       break;
     case CI_BACKBONE_VOVNET:
       config->backbone.depth = ci_section_one_of (&s, "depth", vovnet_depths);
+      break;
+    case CI_BACKBONE_DARKNET:
+      config->backbone.depth = ci_section_one_of (&s, "depth", darknet_depths);
+      config->backbone.stem_out_channels =
+          ci_section_int (&s, "stem_out_channels", 32, 1, 65536 / 32);
       break;
   }
 }
@@ -279,6 +285,8 @@ add_backbone (GString * out, const CiConfig * c)
   else
     ci_write_int (out, "depth", c->backbone.depth);
   ci_write_float (out, "norm_eps", c->backbone.norm_eps);
+  if (c->backbone.type == CI_BACKBONE_DARKNET)
+    ci_write_int (out, "stem_out_channels", c->backbone.stem_out_channels);
   if (c->backbone.type == CI_BACKBONE_RESNET) {
     ci_write_string (out, "names", ci_resnet_names[c->backbone.names].name);
     ci_write_int (out, "stem_out_channels", c->backbone.stem_out_channels);

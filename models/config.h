@@ -13,7 +13,8 @@ G_BEGIN_DECLS
 
 #define CI_MAX_LEVELS 8
 #define CI_NORM_GROUPS 32       /* of every group norm */
-#define CI_SOLO_LEVELS 5        /* P2 to P6 */
+#define CI_YOLACT_LEVELS 5      /* P3 to P7 */
+#define CI_MASKIOU_CONVS 5      /* 3x3 ones of YOLACT++'s mask re-scoring */
 
 /* One per method (method.h); files have the names, not the numbers. */
 typedef enum
@@ -21,9 +22,7 @@ typedef enum
   CI_ARCHITECTURE_CONDINST,     /* BoxInst is one with 16 mask features */
   CI_ARCHITECTURE_BLENDMASK,
   CI_ARCHITECTURE_FCOS,         /* boxes only */
-  CI_ARCHITECTURE_SOLOV2,
-  CI_ARCHITECTURE_DECOUPLED_SOLO,
-  CI_ARCHITECTURE_SOLO,
+  CI_ARCHITECTURE_YOLACT,       /* and YOLACT++ */
   CI_N_ARCHITECTURES
 } CiArchitecture;
 
@@ -33,6 +32,7 @@ typedef enum
   CI_BACKBONE_MOBILENET_V2,
   CI_BACKBONE_DLA,
   CI_BACKBONE_VOVNET,           /* with eSE */
+  CI_BACKBONE_DARKNET,
 } CiBackboneType;
 
 /* Whose names a ResNet's tensors have (ci_resnet_names). */
@@ -77,8 +77,9 @@ typedef struct
     gfloat norm_eps;            /* of batch norm; 1e-5 but for few */
     gint names;                 /* resnet: CI_RESNET_DETECTRON2, ... */
     gint depth;                 /* resnet: 18, 34, 50, 101; dla: 34; vovnet:
-                                   19, 39, 57, 99 */
-    gint stem_out_channels, res2_out_channels;
+                                   19, 39, 57, 99; darknet: 53 */
+    gint stem_out_channels;     /* resnet, darknet */
+    gint res2_out_channels;
     gint num_groups, width_per_group;
     gboolean stride_in_1x1;
     gboolean deform_on_per_stage[4];    /* resnet: DCNv2 in res2 to res5, */
@@ -138,6 +139,19 @@ typedef struct
     gfloat mask_threshold, update_threshold, sigma;
     gboolean linear;            /* matrix NMS */
   } solo;
+
+  struct
+  {
+    gint proto_channels, num_prototypes, head_channels;
+    gfloat scales[CI_YOLACT_LEVELS];    /* of priors, pixels of an input of
+                                           input.max_size */
+    gint scales_per_octave;     /* of each level */
+    gfloat aspect_ratios[8];    /* width / height */
+    gint n_aspect_ratios;
+    gboolean square_anchors;    /* as high as wide, whatever the ratio */
+    gboolean rescore;           /* scores by mask re-scoring (YOLACT++) */
+    gint maskiou_channels[CI_MASKIOU_CONVS];
+  } yolact;
 
   struct
   {

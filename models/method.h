@@ -41,7 +41,8 @@ typedef struct
       const CiBuildOptions *options);
 } CiMethod;
 
-extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos;
+extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos,
+    ci_method_yolact;
 
 extern const CiMethod ci_method_solo, ci_method_decoupled_solo,
     ci_method_solov2;

@@ -80,7 +80,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CiModel, ci_model_unref)
 const gchar *ci_model_get_name (const CiModel * model);
 /** File it came from; NULL for random models. */
 const gchar *ci_model_get_path (const CiModel * model);
-/** "condinst", "fcos" or "blendmask". */
+/** "condinst", "fcos", "blendmask", "yolact". */
 const gchar *ci_model_get_architecture (const CiModel * model);
 guint ci_model_get_n_classes (const CiModel * model);
 /** Name of class @index; never NULL for index < n_classes. */

@@ -9,9 +9,7 @@ const CiMethod *const ci_methods[CI_N_ARCHITECTURES] = {
   [CI_ARCHITECTURE_CONDINST] = &ci_method_condinst,
   [CI_ARCHITECTURE_BLENDMASK] = &ci_method_blendmask,
   [CI_ARCHITECTURE_FCOS] = &ci_method_fcos,
-  [CI_ARCHITECTURE_SOLOV2] = &ci_method_solov2,
-  [CI_ARCHITECTURE_DECOUPLED_SOLO] = &ci_method_decoupled_solo,
-  [CI_ARCHITECTURE_SOLO] = &ci_method_solo,
+  [CI_ARCHITECTURE_YOLACT] = &ci_method_yolact,
 };
 
 void
@@ -23,6 +21,7 @@ ci_backbone_build (CiGraph * graph, CiValue input, const CiConfig * config,
     [CI_BACKBONE_MOBILENET_V2] = ci_backbone_mobilenet_v2,
     [CI_BACKBONE_DLA] = ci_backbone_dla,
     [CI_BACKBONE_VOVNET] = ci_backbone_vovnet,
+    [CI_BACKBONE_DARKNET] = ci_backbone_darknet,
   };
 
   backbones[config->backbone.type] (graph, input, config, prefix ? prefix

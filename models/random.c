@@ -174,6 +174,8 @@ backbone_gain (const CiConfig * config, const gchar * name)
       /* the first module of a stage has nothing to add to */
       return strstr (name, "_concat/") && !strstr (name, "_1_concat/") ? 0.3
           : 1;
+    case CI_BACKBONE_DARKNET:
+      return strstr (name, ".conv2.") ? 0.4 : 1;
   }
   return 1;
 }

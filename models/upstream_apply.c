@@ -429,7 +429,7 @@ static gboolean
 apply_backbone (Apply * a)
 {
   static const gchar *const types[] = { "ResNet", "MobileNetV2", "DLA",
-    "VoVNet"
+    "VoVNet", "DarkNet"
   };
   CiBackboneType type = a->config->backbone.type;
   gboolean bifpn = a->config->fpn.type == CI_NECK_BIFPN;

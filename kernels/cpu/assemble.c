@@ -35,7 +35,7 @@ assemble_free (gpointer data)
   g_free (m);
 }
 
-/* The cells of an axis of @n that are inside of [@lo, @hi), given in inputs, and
+/* The cells of an axis of @n inside of [@lo, @hi), given in inputs, and
  * a cell around that. */
 static void
 cell_range (gfloat lo, gfloat hi, gint n, gint * first, gint * end)

@@ -456,7 +456,7 @@ ci_cpu_prepare_multibox_detect (CiPlan * plan, CiStep * step, GError ** error)
           error));
 }
 
-/* ---- what else is said of them -------------------------------------------- */
+/* ---- what else is said of them ------------------------------------------- */
 
 static gboolean
 run_gather (CiPlan * plan, CiStep * step, GError ** error)

@@ -348,7 +348,7 @@ GST_START_TEST (test_scores_are_numbers)
 
 GST_END_TEST;
 
-/* ---- masks at the frame's size -------------------------------------------- */
+/* ---- masks at the frame's size ------------------------------------------- */
 
 static gdouble
 resize_sample (const gdouble * in, gint w, gint h, gint out_w, gint out_h,

@@ -374,12 +374,12 @@ GST_END_TEST;
 GST_START_TEST (test_model_bad_description)
 {
   g_autofree gchar *unknown = write_light ("unknown.safetensors",
-      "{\"architecture\":\"yolact\",\"backbone\":{\"type\":\"resnet\","
+      "{\"architecture\":\"yolo\",\"backbone\":{\"type\":\"resnet\","
       "\"depth\":50},\"classes\":[\"x\"]}");
   g_autofree gchar *broken = write_light ("broken.safetensors", "{");
 
   check_bad (unknown, CI_ERROR_UNSUPPORTED,
-      "unknown.safetensors|__metadata__.condinst|architecture|yolact");
+      "unknown.safetensors|__metadata__.condinst|architecture|yolo");
   check_bad (broken, CI_ERROR_BAD_FORMAT,
       "broken.safetensors|__metadata__.condinst|byte 1");
 }
