@@ -46,6 +46,16 @@
 #define BLENDMASK(n_convs) "\"architecture\":\"blendmask\"," \
     "\"blendmask\":{\"basis_norm\":\"bn\",\"basis_num_convs\":" #n_convs "}"
 
+/* mmdetection's names; in RGB */
+#define MMDETECTION(depth, more) RESNET (depth, ",\"names\":" \
+    "\"mmdetection\",\"stride_in_1x1\":false" more)
+#define DCN_345 ",\"deform_on_per_stage\":[false,true,true,true]"
+#define SOLO(name, size, more) "\"architecture\":\"" name "\"," \
+    "\"input\":" RGB size "},\"solo\":{" more "}," \
+    "\"inference\":{\"inference_threshold\":0.1,\"pre_nms_top_k\":500," \
+    "\"score_threshold\":0.3}"
+#define LIGHT(convs, more) "\"stacked_convs\":" #convs "," more
+
 /* Ours, and what differs among AdelaiDet's published networks (SEMANTICS 13).
  * Names and COCO's classes are added. */
 static const struct
@@ -107,6 +117,18 @@ static const struct
   {"blendmask-rt-r50-bn-head", RT RESNET (50, "")
       BN_TOWERS (SHARED (3) NO_SCALE) BLENDMASK (2)},
   {"blendmask-dla34", RT DLA34 TOWERS (NO_SCALE) BLENDMASK (3)},
+  {"solo-r50", MMDETECTION (50, "") SOLO ("solo", "", "")},
+  {"decoupled-solo-r50", MMDETECTION (50, "")
+        SOLO ("decoupled_solo", "", "")},
+  {"decoupled-solo-light-r50", MMDETECTION (50, "") SOLO ("decoupled_solo",
+            ",\"min_size\":512,\"max_size\":852", LIGHT (4,
+                "\"separate_towers\":false,\"prediction_kernel\":3"))},
+  {"solov2-r50", MMDETECTION (50, "") SOLO ("solov2", "", "")},
+  {"solov2-r101-dcn", MMDETECTION (101, DCN_345) SOLO ("solov2", "",
+            "\"deformable_convs\":\"all\"")},
+  {"solov2-light-448-r18", MMDETECTION (18, "") SOLO ("solov2",
+            ",\"min_size\":448,\"max_size\":768", LIGHT (2,
+                "\"seg_feat_channels\":256,\"ins_out_channels\":128"))},
 };
 
 CiConfig *
@@ -190,6 +212,7 @@ conv_gain (const CiConfig * config, const gchar * name, gint in_channels)
   } gains[] = {
     {"offset.", 0.2}, {"ese.fc", 0.2}, {"res6.reduction", 0.2},
     {"fpn_lateral", 0.2}, {"fpn_output", 0.7}, {"top_block", 0.7},
+    {"lateral_convs", 0.2}, {"fpn_convs", 0.7}, {"solo_cate", 0.57},
     {".lateral_", 0.2}, {".outputs_f", 1.57},
     {"cls_logits", 0.57}, {"bbox_pred", 0.5}, {"ctrness", 0.7},
     {"controller", 0.5}, {"mask_branch.refine", 0.4},
@@ -199,7 +222,9 @@ conv_gain (const CiConfig * config, const gchar * name, gint in_channels)
   for (guint i = 0; i < G_N_ELEMENTS (gains); i++)
     if (strstr (name, gains[i].part))
       return gains[i].gain;
-  if (!strstr (name, "bottom_up"))
+  if (!strstr (name, "bottom_up") && (config->backbone.type
+          != CI_BACKBONE_RESNET || config->backbone.names
+          == CI_RESNET_DETECTRON2 || !g_str_has_prefix (name, "backbone.")))
     return 1;
   /* pixels are about 60 away from the mean; normalise what pixel_std does
    * not */
@@ -230,9 +255,13 @@ ci_random_weights (gfloat * dst, const CiConfig * config, const gchar * name,
   else if (g_str_has_suffix (name, "ese.fc.bias"))
     /* factors near 1 */
     offset = 2.5;
-  else if (g_str_has_suffix (name, "cls_logits.bias"))
+  else if (g_str_has_suffix (name, "cls_logits.bias")
+      || g_str_has_suffix (name, "solo_cate.bias"))
     /* the prior of focal loss: -log ((1 - 0.01) / 0.01) */
     offset = -4.6;
+  else if (strstr (name, "dsolo_ins_list") && n_dims == 1)
+    /* of two factors */
+    offset = 1.5;
   else if (g_str_has_suffix (name, "ctrness.bias"))
     offset = 0.5;
   else if (g_str_has_suffix (name, "bbox_pred.bias"))

@@ -141,6 +141,10 @@ static const struct
   {"fcos-rt-dla34-shared-bn-head", "fcos", 80, 512, 736, 19813512, 19813512},
   {"fcos-v39", "fcos", 80, 800, 1333, 33000000, 35000000},
   {"blendmask-550-r50", "blendmask", 80, 550, 916, 31000000, 33000000},
+  {"solo-r50", "solo", 80, 800, 1333, 36000000, 38000000},
+  {"decoupled-solo-light-r50", "decoupled_solo", 80, 512, 852, 30000000,
+      34000000},
+  {"solov2-light-448-r18", "solov2", 80, 448, 768, 16000000, 20000000},
 };
 
 /* Values are finite, not all alike, and the same each time. */

@@ -2,7 +2,7 @@
  * network.c: the tensors that networks ask for, and both backends on networks
  * that no golden case has. Names and shapes are those of the official code's
  * state dicts (AdelaiDet adet/modeling/backbone/, fcos.py, condinst.py,
- * blendmask/; detectron2 resnet.py).
+ * blendmask/; detectron2 resnet.py; golden/zoo/SEMANTICS-solo.md).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -105,6 +105,37 @@ static const struct
   {"condinst-r101-bifpn", BIFPN "5.outputs_f4_4_11.bias", {0}},
   {"condinst-r101-bifpn", BIFPN "6.weights_f3_3_4", {0}},
   {"condinst-r101-bifpn", "backbone.fpn_lateral3.weight", {0}},
+
+  /* SOLO: deformable offsets belong to the convolution */
+  {"solo-r50", "backbone.layer4.2.bn3.running_var", {2048}},
+  {"solo-r50", "neck.lateral_convs.0.conv.weight", {256, 256, 1, 1}},
+  {"solo-r50", "neck.fpn_convs.3.conv.bias", {256}},
+  {"solo-r50", "neck.fpn_convs.4.conv.bias", {0}},
+  {"solo-r50", "bbox_head.ins_convs.0.conv.weight", {256, 258, 3, 3}},
+  {"solo-r50", "bbox_head.ins_convs.6.gn.weight", {256}},
+  {"solo-r50", "bbox_head.ins_convs.6.conv.bias", {0}},
+  {"solo-r50", "bbox_head.solo_ins_list.1.weight", {1296, 256, 1, 1}},
+  {"solo-r50", "bbox_head.solo_cate.weight", {80, 256, 3, 3}},
+  {"decoupled-solo-r50", "bbox_head.ins_convs_y.0.conv.weight",
+      {256, 257, 3, 3}},
+  {"decoupled-solo-r50", "bbox_head.dsolo_ins_list_x.4.weight",
+      {12, 256, 1, 1}},
+  {"decoupled-solo-light-r50", "bbox_head.ins_convs.0.conv.weight",
+      {256, 258, 3, 3}},
+  {"decoupled-solo-light-r50", "bbox_head.ins_convs_y.0.conv.weight", {0}},
+  {"decoupled-solo-light-r50", "bbox_head.dsolo_ins_list_y.0.weight",
+      {40, 256, 3, 3}},
+  {"solov2-r50", "bbox_head.kernel_convs.0.conv.weight", {512, 258, 3, 3}},
+  {"solov2-r50", "bbox_head.solo_kernel.weight", {256, 512, 3, 3}},
+  {"solov2-r50", "mask_feat_head.convs_all_levels.3.conv0.conv.weight",
+      {128, 258, 3, 3}},
+  {"solov2-r50", "mask_feat_head.convs_all_levels.3.conv2.gn.bias", {128}},
+  {"solov2-r50", "mask_feat_head.conv_pred.0.conv.weight", {256, 128, 1, 1}},
+  {"solov2-r101-dcn", "backbone.layer2.3.conv2.conv_offset.bias", {27}},
+  {"solov2-r101-dcn", "backbone.layer1.0.conv2.conv_offset.bias", {0}},
+  {"solov2-r101-dcn", "bbox_head.cate_convs.3.conv.conv_offset.weight",
+      {27, 512, 3, 3}},
+  {"solov2-light-448-r18", "mask_feat_head.conv_pred.0.gn.weight", {128}},
 
   {"boxinst-r50", "controller.weight", {233, 256, 3, 3}},
   {"boxinst-r50", "mask_branch.tower.4.weight", {16, 128, 1, 1}},
