@@ -221,6 +221,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cuda_prepare_detect (plan, step, error);
     case CI_OP_CONV_AT:
       return ci_cuda_prepare_conv_at (plan, step, error);
+    case CI_OP_SOLO_DETECT:
+      return ci_cuda_prepare_solo_detect (plan, step, error);
+    case CI_OP_SOLO_MASKS:
+      return ci_cuda_prepare_solo_masks (plan, step, error);
     case CI_OP_MASK_HEAD:
     case CI_OP_BLEND_MASKS:
       return ci_cuda_prepare_masks (plan, step, error);

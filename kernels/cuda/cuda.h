@@ -176,6 +176,10 @@ gboolean ci_cuda_prepare_detect (CiPlan *plan, CiStep *step, GError **error);
 gboolean ci_cuda_prepare_conv_at (CiPlan *plan, CiStep *step,
     GError **error);
 gboolean ci_cuda_prepare_masks (CiPlan *plan, CiStep *step, GError **error);
+gboolean ci_cuda_prepare_solo_detect (CiPlan *plan, CiStep *step,
+    GError **error);
+gboolean ci_cuda_prepare_solo_masks (CiPlan *plan, CiStep *step,
+    GError **error);
 
 /* @n maps side by side into a canvas, with zeros between them. */
 gboolean ci_cuda_canvas_pack (CiPlan *plan, const CiView *srcs, gint n,

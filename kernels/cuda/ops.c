@@ -296,6 +296,32 @@ prepare_max_pool (CiPlan * plan, CiStep * step, GError ** error)
   return ci_cuda_cover (plan, step->value, &args->octets, &l->n, error);
 }
 
+/* Coordinates never change: there is nothing to run. */
+static gboolean
+prepare_coords (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  CiView map = ci_cuda_view (plan, step->value);
+  gint n = ci_cuda_count_images (plan, step->value);
+  gsize bytes = n * map.image * plan->element_bytes;
+  g_autofree gpointer host = g_malloc0 (bytes);
+  gpointer device = map.data;
+
+  map.data = host;
+  for (gint i = 0; i < n; i++)
+    for (gint y = 0; y < map.h; y++)
+      for (gint x = 0; x < map.w; x++) {
+        gint64 at = ci_view_at (&map, i, y, x);
+
+        if (node->coord_x)
+          ci_store (&map, at++, x * (2.0f / MAX (map.w - 1, 1)) - 1.0f);
+        if (node->coord_y)
+          ci_store (&map, at, y * (2.0f / MAX (map.h - 1, 1)) - 1.0f);
+      }
+  return ci_cuda_ok (cudaMemcpy (device, host, bytes, cudaMemcpyHostToDevice),
+      "uploading coordinates", error);
+}
+
 static gboolean
 prepare_resize (CiPlan * plan, CiStep * step, GError ** error)
 {
@@ -449,6 +475,8 @@ ci_cuda_prepare_map (CiPlan * plan, CiStep * step, GError ** error)
       return prepare_global_avg_pool (plan, step, error);
     case CI_OP_CONCAT:
       return prepare_concat (plan, step, error);
+    case CI_OP_COORDS:
+      return prepare_coords (plan, step, error);
     case CI_OP_WEIGHTED_ADD:
       return prepare_weighted_add (plan, step, error);
     case CI_OP_RESIZE:

@@ -50,7 +50,7 @@ static const SoloCase cases[] = {
   {"dynamic, 130 columns", CI_SOLO_DYNAMIC, 8, 130, 2, 8, 1, 0, 100, {8}, 2,
       4, FALSE, FALSE, {0.3f, 0.6, 500, 100}},
   {"large masks only", CI_SOLO_DYNAMIC, 24, 36, 5, 16, 3, 0, 100,
-      {380, 430, 460}, 3, 4, FALSE, FALSE, {0.3f, 0.6, 500, 100}},
+      {330, 380, 410}, 3, 4, FALSE, FALSE, {0.3f, 0.6, 500, 100}},
   {"no mask is large enough", CI_SOLO_DYNAMIC, 24, 36, 5, 16, 3, 0, 100,
       {864, 864, 864}, 3, 4, FALSE, FALSE, {0.3f, 0.6, 500, 100}},
   {"none", CI_SOLO_STATIC, 24, 36, 5, 12, 3, 0, 100, {8, 8, 16}, 3, 3, FALSE,
@@ -189,8 +189,8 @@ run_solo (const SoloCase * c, const CiGraph * graph,
     ci_plan_get_input (plan)[i] = rintf (v * 8) / 8
         + (k < c->n_classes + c->channels || c->source != CI_SOLO_PRODUCT ? 0
         : 1.0f);
-    if (broken && (x + 3 * y + 5 * k) % 17 == 0)
-      ci_plan_get_input (plan)[i] = k % 2 ? NAN : INFINITY;
+    if (broken && (x + 3 * y) % 7 == 0)
+      ci_plan_get_input (plan)[i] = NAN;
   }
   /* what one frame leaves behind must not show in the next */
   for (gint run = 0; run < 2; run++)
@@ -217,8 +217,7 @@ check_solo (const SoloCase * c, gboolean broken)
     return;
   ref = run_solo (c, graph, &weights, &reference, NULL, broken);
   ci_plan_get_detections (ref, &found);
-  fail_unless (broken || c->height == 1 || strstr (c->name, "no")
-      || found.count > 2, "%s: only %d detections", c->name, found.count);
+  fail_unless (c->height == 1 || strstr (c->name, "no") || found.count > 2, "%s: only %d detections", c->name, found.count);
   for (guint i = 0; i < n_variants; i += VARIANT_STEP) {
     const Variant *v = &variants[i];
     g_autofree gchar *what = g_strdup_printf ("%s (%s)", c->name, v->name);
@@ -242,7 +241,7 @@ GST_START_TEST (test_detects_as_reference)
 
 GST_END_TEST;
 
-/* Broken weights overflow; what is no number is no detection and no mask. */
+/* Broken weights make no numbers: these are no detections and in no mask. */
 GST_START_TEST (test_scores_are_numbers)
 {
   check_solo (&cases[__i__], TRUE);
