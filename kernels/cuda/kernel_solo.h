@@ -768,28 +768,26 @@ ci_solo_decay_block (const CiSoloArgs * a, void *shared, int bx, int by,
    * are kept in even phases, judged in odd ones */
   phase -= sorted;
   i = phase / 2;
-  if (s->n_kept >= limit || !ci_solo_stays (a, s, i)) {
-    if (phase % 2 == 0) {
-      if (thread < s->n_kept)
-        ci_solo_emit (a, s->keys[s->kept[thread]], thread);
-      if (thread == 0)
-        *a->out.count = s->n_kept;
-    }
-    return phase % 2;
-  }
-  if (phase % 2 == 0) {
-    CiSoloParts own = ci_solo_parts (a, s->keys[i]), other;
-
-    if (thread < s->n_kept) {
-      other = ci_solo_parts (a, s->keys[s->kept[thread]]);
-      if (other.cls != own.cls
-          && ci_solo_iou (a, other.slot, own.slot) > cross)
-        ci_atomic_or (&s->dropped, 1);
-    }
-  } else if (thread == 0) {
-    if (!s->dropped)
+  if (phase % 2) {
+    if (thread == 0 && !s->dropped)
       s->kept[s->n_kept++] = i;
-    s->dropped = 0;
+    if (thread == 0)
+      s->dropped = 0;
+    return 1;
+  }
+  if (s->n_kept >= limit || !ci_solo_stays (a, s, i)) {
+    if (thread < s->n_kept)
+      ci_solo_emit (a, s->keys[s->kept[thread]], thread);
+    if (thread == 0)
+      *a->out.count = s->n_kept;
+    return 0;
+  }
+  if (thread < s->n_kept) {
+    CiSoloParts own = ci_solo_parts (a, s->keys[i]);
+    CiSoloParts other = ci_solo_parts (a, s->keys[s->kept[thread]]);
+
+    if (other.cls != own.cls && ci_solo_iou (a, other.slot, own.slot) > cross)
+      ci_atomic_or (&s->dropped, 1);
   }
   return 1;
 }
