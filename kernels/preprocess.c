@@ -62,7 +62,7 @@ check_arguments (const CiImageFormat * format, const CiPreprocessOptions * o,
       || !check_range ("colour matrix", format->matrix, CI_YUV_BT601,
           CI_YUV_BT2020, error)
       || !check_range ("resize quality", o->quality, CI_RESIZE_EXACT,
-          o->on_device ? CI_RESIZE_FAST : CI_RESIZE_OPENCV, error))
+          CI_RESIZE_OPENCV, error))
     return FALSE;
   for (c = 0; c < 3; c++) {
     if (!isfinite (o->mean[c]) || !isfinite (o->std[c]) || o->std[c] <= 0) {

@@ -6,6 +6,10 @@
  */
 #include "preprocess_priv.h"
 
+G_STATIC_ASSERT ((gint) CI_RESIZE_EXACT == CI_PREPROCESS_EXACT
+    && (gint) CI_RESIZE_FAST == CI_PREPROCESS_FAST
+    && (gint) CI_RESIZE_OPENCV == CI_PREPROCESS_OPENCV);
+
 /* Where the tables of one direction are, from @position on, with @n_taps to an
  * output; returns where they end. */
 static gsize
@@ -51,6 +55,19 @@ fill_fast (gint32 * tables, const CiPreprocessTaps * taps, gdouble ratio,
   }
 }
 
+static void
+fill_opencv (gint32 * tables, const CiPreprocessTaps * taps, gint in,
+    gint (*get) (gint in, gint out, gint i, guint32 * weights))
+{
+  for (gint i = 0; i < taps->pitch; i++) {
+    guint32 weights;
+
+    tables[taps->first + i] = get (in, taps->pitch, i, &weights);
+    tables[taps->count + i] = 2;
+    tables[taps->weight + i] = weights;
+  }
+}
+
 static gint32
 get_layout (CiPixelFormat format)
 {
@@ -79,7 +96,7 @@ fill_settings (const CiPreprocess * pre, CiPreprocessSettings * s)
 
   s->tables = (guint) g_atomic_int_add (&n_tables, 1) + 1;
   s->layout = get_layout (pre->format.pixel_format);
-  s->fast = o->quality == CI_RESIZE_FAST;
+  s->resize = o->quality;
   s->width = pre->format.width;
   s->height = pre->format.height;
   s->resized_width = o->resized_width;
@@ -100,6 +117,7 @@ ci_preprocess_device_init (CiPreprocess * pre)
   const gint w = pre->format.width, h = pre->format.height;
   const gint out_w = o->resized_width, out_h = o->resized_height;
   const gboolean exact = o->quality == CI_RESIZE_EXACT;
+  const gboolean fast = o->quality == CI_RESIZE_FAST;
   const gdouble x_ratio = (gdouble) w / out_w, y_ratio = (gdouble) h / out_h;
   CiPreprocessSettings places = { 0 }, *s;
   gint32 *tables;
@@ -109,7 +127,7 @@ ci_preprocess_device_init (CiPreprocess * pre)
       exact ? ci_preprocess_exact_capacity (w, out_w) : 1);
   n = place_taps (&places.y, n, out_h,
       exact ? ci_preprocess_exact_capacity (h, out_h) : 1);
-  if (!exact && pre->is_yuv) {
+  if (fast && pre->is_yuv) {
     n = place_taps (&places.chroma_x, n, out_w, 1);
     n = place_taps (&places.chroma_y, n, out_h, 1);
   }
@@ -123,6 +141,11 @@ ci_preprocess_device_init (CiPreprocess * pre)
   tables = (gint32 *) (s + 1);
   if (exact)
     return fill_exact (tables, &s->x, w) && fill_exact (tables, &s->y, h);
+  if (!fast) {
+    fill_opencv (tables, &s->x, w, ci_preprocess_opencv_column);
+    fill_opencv (tables, &s->y, h, ci_preprocess_opencv_row);
+    return TRUE;
+  }
   fill_fast (tables, &s->x, x_ratio, w);
   fill_fast (tables, &s->y, y_ratio, h);
   if (pre->is_yuv) {

@@ -25,8 +25,8 @@
 #define CI_EXACT_FINE_BITS (CI_EXACT_WEIGHT_BITS - CI_EXACT_COARSE_BITS)
 #define CI_EXACT_HALF (1u << (CI_EXACT_COARSE_BITS - 1))
 /** Of OpenCV's weights, and those that its vertical taps do without. */
-#define CI_OPENCV_WEIGHT_BITS 11
-#define CI_OPENCV_ROW_SHIFT 4
+#define CI_OPENCV_WEIGHT_BITS CI_PREPROCESS_OPENCV_BITS
+#define CI_OPENCV_ROW_SHIFT CI_PREPROCESS_OPENCV_ROW_SHIFT
 
 /** One output of Pillow's filter: a sum over pairs of pixels. */
 typedef struct

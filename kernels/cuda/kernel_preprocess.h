@@ -20,10 +20,19 @@ enum
   CI_LAYOUT_RGBX,               /* four */
 };
 
+/* As CiResizeQuality. */
+enum
+{
+  CI_PREPROCESS_EXACT,
+  CI_PREPROCESS_FAST,
+  CI_PREPROCESS_OPENCV,
+};
+
 /* Pillow's filter of one direction, in the tables: for each of @pitch outputs
  * its first sample, how many there are, and their weights, in 22 bits, tap by
  * tap. Fast: the first of two samples, and the weight of the second, a float.
- * Positions in words. */
+ * OpenCV: the first of two samples, -1 above the first row, and the weights of
+ * both in the halves of a word. Positions in words. */
 typedef struct
 {
   int32_t pitch, first, count, weight;
@@ -39,12 +48,12 @@ typedef struct
   int32_t strides[3];
   int32_t wide;                 /* all of that is a multiple of 4 */
 
-  int32_t layout, fast;
+  int32_t layout, resize;
   int32_t width, height;
   int32_t resized_width, resized_height;
   int32_t shift[3];             /* RGB and RGBX: bits below a channel */
-  /* as in CiPreprocess, of exact (20 fraction bits, with the half that rounds)
-   * and fast (normalised, with levels 0 and 255) */
+  /* as in CiPreprocess, of exact and OpenCV's (20 fraction bits, with the half
+   * that rounds) and fast (normalised, with levels 0 and 255) */
   int32_t matrix[3][4];
   float fast_matrix[3][4], low[3], high[3];
   float mean[3], scale[3];
@@ -261,6 +270,45 @@ ci_preprocess_fast (const CiPreprocessSettings * s, int x, int y,
   }
 }
 
+/* ---- OpenCV's ---------------------------------------------------------- */
+
+/* Fraction bits of a weight, and those that the taps of a column do without; so
+ * many go with their products, and two with their sum. */
+#define CI_PREPROCESS_OPENCV_BITS 11
+#define CI_PREPROCESS_OPENCV_ROW_SHIFT 4
+#define CI_PREPROCESS_OPENCV_PRODUCT_SHIFT 16
+
+/* Normalised channels. */
+CI_HD void
+ci_preprocess_opencv (const CiPreprocessSettings * s, int x, int y,
+    float out[3])
+{
+  int x0 = ci_preprocess_table (s, s->x.first)[x];
+  int x1 = ci_min (x0 + 1, s->width - 1);
+  int y0 = ci_preprocess_table (s, s->y.first)[y];
+  uint32_t across = ci_preprocess_table (s, s->x.weight)[x];
+  uint32_t down = ci_preprocess_table (s, s->y.weight)[y];
+  int sum[3] = { 2, 2, 2 };
+
+  for (int i = 0; i < 2; i++) {
+    int row = ci_clamp (y0 + i, 0, s->height - 1);
+    int weight = i ? down >> 16 : down & 0xffff;
+    int left[3], right[3];
+
+    ci_preprocess_pixel (s, s->layout, x0, row, left);
+    ci_preprocess_pixel (s, s->layout, x1, row, right);
+    for (int c = 0; c < 3; c++) {
+      int v = left[c] * (int) (across & 0xffff)
+          + right[c] * (int) (across >> 16);
+
+      sum[c] += (v >> CI_PREPROCESS_OPENCV_ROW_SHIFT) * weight
+          >> CI_PREPROCESS_OPENCV_PRODUCT_SHIFT;
+    }
+  }
+  for (int c = 0; c < 3; c++)
+    out[c] = ((sum[c] >> 2) - s->mean[c]) * s->scale[c];
+}
+
 /* ---- a tile of the input ----------------------------------------------- */
 
 /* A block makes a tile of outputs, a thread each. The rows of the frame that it
@@ -327,8 +375,11 @@ ci_preprocess_block (const CiPreprocessArgs * a, void *memory, int bx, int by,
   float value[CI_OCTET] = { 0 };
 
   (void) bz;
-  if (s->fast || x0 >= s->resized_width || y0 >= s->resized_height) {
-    if (inside)
+  if (s->resize != CI_PREPROCESS_EXACT || x0 >= s->resized_width
+      || y0 >= s->resized_height) {
+    if (inside && s->resize == CI_PREPROCESS_OPENCV)
+      ci_preprocess_opencv (s, x, y, value);
+    else if (inside)
       ci_preprocess_fast (s, x, y, value);
     ci_preprocess_store (a, x, y, value);
     return 0;

@@ -142,7 +142,7 @@ compare (const Frame * frame, CiPreprocessOptions options, gint w, gint h,
 
 /* The same levels, in every format and size, whether words of four bytes are
  * aligned or not. */
-GST_START_TEST (test_exact)
+GST_START_TEST (test_levels)
 {
   for (gint f = CI_PIXEL_NV12; f <= CI_PIXEL_P010; f++) {
     for (guint s = 0; s < G_N_ELEMENTS (sizes); s++) {
@@ -154,6 +154,7 @@ GST_START_TEST (test_exact)
       frame.format.matrix = s % 3;
       frame.format.full_range = s % 2;
       options.rgb = s % 2;
+      options.quality = __i__;
       compare (&frame, options, sizes[s][2], sizes[s][3], FALSE, 0);
       frame_clear (&frame);
     }
@@ -194,13 +195,13 @@ GST_START_TEST (test_normalise_and_pad)
   };
   gint half = __i__ % 2, f;
 
-  options.quality = __i__ / 2 ? CI_RESIZE_FAST : CI_RESIZE_EXACT;
+  options.quality = __i__ / 2;
   for (f = CI_PIXEL_NV12; f <= CI_PIXEL_P010; f++) {
     Frame frame;
 
     frame_init (&frame, f, 75, 41, 1, f);
     /* a half may be rounded the other way when its float differs */
-    compare (&frame, options, 43, 13, half, options.quality == CI_RESIZE_EXACT
+    compare (&frame, options, 43, 13, half, options.quality != CI_RESIZE_FAST
         ? 0 : half ? 2e-3f : 2e-5f);
     frame_clear (&frame);
   }
@@ -211,6 +212,9 @@ GST_END_TEST;
 /* A part of a frame, as regions of interest are. */
 GST_START_TEST (test_region)
 {
+  CiPreprocessOptions opencv = plain_options;
+
+  opencv.quality = CI_RESIZE_OPENCV;
   for (gint f = CI_PIXEL_NV12; f <= CI_PIXEL_P010; f++) {
     Frame frame, part;
 
@@ -220,6 +224,7 @@ GST_START_TEST (test_region)
     part.format.height = 33;
     ci_image_crop (&frame.format, &frame.image, 38, 22, &part.image);
     compare (&part, plain_options, 27, 40, FALSE, 0);
+    compare (&part, opencv, 27, 40, FALSE, 0);
     frame_clear (&frame);
   }
 }
@@ -279,9 +284,10 @@ preprocess_suite (void)
 
   tcase_set_timeout (tc, 300);
   suite_add_tcase (s, tc);
-  tcase_add_test (tc, test_exact);
+  tcase_add_loop_test (tc, test_levels, CI_RESIZE_EXACT, CI_RESIZE_EXACT + 1);
+  tcase_add_loop_test (tc, test_levels, CI_RESIZE_OPENCV, CI_RESIZE_OPENCV + 1);
   tcase_add_test (tc, test_fast);
-  tcase_add_loop_test (tc, test_normalise_and_pad, 0, 4);
+  tcase_add_loop_test (tc, test_normalise_and_pad, 0, 6);
   tcase_add_test (tc, test_region);
   tcase_add_test (tc, test_tables_stay);
   return s;
