@@ -150,10 +150,10 @@ gboolean ci_cuda_cover (CiPlan *plan, CiValue value, CiOctets *octets,
     gint64 *n, GError **error);
 
 /* The list on the device that @value of kind DETECTIONS is, after
- * ci_cuda_prepare_results(). The last one of a plan is what a frame gives; */
+ * ci_cuda_prepare_results(). */
 CiDeviceDetections ci_cuda_list (const CiPlan *plan, CiValue value);
-/* which this is, too. And the plan's value of kind MASKS, after ci_cuda_prepare_results(). A value of kind ROWS is an
- * ordinary buffer: floats, capacity x channels, dense. */
+/* That which a frame gives, and its masks. A value of kind ROWS is an ordinary
+ * buffer: floats, capacity x channels, dense. */
 CiDeviceDetections ci_cuda_detections (const CiPlan *plan);
 CiDeviceMasks ci_cuda_masks (const CiPlan *plan);
 

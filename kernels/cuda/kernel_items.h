@@ -169,7 +169,7 @@ ci_roi_align_element (const CiRoiAlignArgs * a, int64_t i)
     ci_roi_octet (a, 0, s);
 }
 
-/* ---- transposed convolution ------------------------------------------------ */
+/* ---- transposed convolution ---------------------------------------------- */
 
 /* @src has the four results of a pixel as channels, those of the upper left one
  * first; each has its own octets. */
