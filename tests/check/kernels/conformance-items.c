@@ -226,7 +226,7 @@ build_conv_items (CiGraph * g, CiValue x, const gint * a)
   shortcut = ci_graph_conv (g, x, "shortcut", 13, a[1], a[2], a[3], 1, TRUE);
   shortcut = ci_graph_activation (g, shortcut, CI_ACTIVATION_RELU);
   x = ci_graph_conv (g, x, "conv", 13, a[1], a[2], a[3], 1, FALSE);
-  x = ci_graph_batch_norm (g, x, "norm");
+  x = ci_graph_batch_norm (g, x, "norm", 1e-5f);
   x = ci_graph_scale (g, x, "scale");
   x = ci_graph_add (g, x, shortcut);
   ci_graph_output (g, ci_graph_activation (g, x, a[4]), "out");
