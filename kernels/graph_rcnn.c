@@ -90,7 +90,10 @@ ci_graph_point_rend (CiGraph * graph, CiValue features, CiValue coarse,
   g_assert (params->start_size << params->n_steps <= 4096);
   g_assert (ci_graph_node (graph, coarse)->counted_by == detections);
   node->point_rend = *params;
-  node->channels = ci_graph_node (graph, coarse)->channels;
+  node->channels = ci_graph_node (graph, coarse)->channels
+      / (params->coarse_size * params->coarse_size);
+  g_assert (ci_graph_node (graph, coarse)->channels == node->channels
+      * params->coarse_size * params->coarse_size);
   g_assert (ci_graph_node (graph, detections)->channels <= node->channels);
   node->capacity = ci_graph_node (graph, detections)->capacity;
   return value;

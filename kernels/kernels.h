@@ -317,20 +317,14 @@ typedef struct
 } CiMultiboxParams;
 
 /**
- * Detections of a head with priors (SSD, Liu et al., ECCV 2016, section 2;
- * YOLACT's layers/box_utils.py and functions/detection.py; SEMANTICS-yolact
- * "Priors" to "Selection and NMS"). The prior of cell (x, y) has its centre at
- * ((x + 0.5) / W, (y + 0.5) / H) of the input; a box is that centre + v0 *
- * (dx, dy) * size and size * exp (v1 * (dw, dh)). Softmax over the classes; of
- * the priors whose best class exceeds inference_threshold NMS, by
- * CiDetectParams.nms, among the pre_nms_top_k best of each class (cross class:
- * of all; greedy: all that exceed the threshold by themselves), then the best.
- * More than 1000 of a class are never looked at. Fast NMS suppresses above
- * nms_threshold, greedy NMS from there on and by areas of whole pixels (+ 1),
- * as Fast R-CNN. The result is in descending score, which is the probability of
- * the class; classes count from 0 without the background; boxes are in pixels
- * of the network input, unclipped; cells (y * W + x) * A + a; locations are the
- * priors' centres.
+ * Detections of a box head (Fast R-CNN; detectron2 fast_rcnn.py, torchvision
+ * roi_heads.py; SEMANTICS-maskrcnn "Box head"). @logits and @deltas are maps of
+ * one cell for each of @proposals: classes + 1 logits; 4 deltas for each class,
+ * for each and the background, or for all together. Softmax, boxes clipped to
+ * the frame's part of the input, score > inference_threshold and NMS of each
+ * class at nms_threshold (CiDetectParams), the best. The result is in
+ * descending score; classes count from 0 without the background, cells are the
+ * numbers of the proposals, levels and locations theirs.
  */
 CiValue ci_graph_multibox_detect (CiGraph * graph,
     const CiMultiboxLevel * levels, gint n_levels,
@@ -349,8 +343,37 @@ CiValue ci_graph_gather (CiGraph * graph, const CiValue * srcs, gint n_levels,
  * cut to the box and one cell around it. Result: one soft grid per detection,
  * of what is left, or, with @full_map, of the whole map with zeros around that.
  */
-CiValue ci_graph_assemble_masks (CiGraph * graph, CiValue prototypes,
-    CiValue detections, CiValue coefficients, gboolean full_map);
+CiValue ci_graph_class_masks (CiGraph * graph, CiValue src,
+    CiValue detections, const gchar * name, gint out_channels,
+    gint first_channel);
+
+typedef struct
+{
+  gint stride;                  /* of the features, 4 */
+  gint coarse_size;             /* cells a side of the coarse logits, 7 */
+  gint channels;                /* of the hidden layers, 256 */
+  gint n_layers;                /* hidden ones, 3 */
+  gint start_size;              /* of the first map, 28 */
+  gint n_steps;                 /* doublings, 3 */
+  gint n_points;                /* new ones of a step, 784 */
+} CiPointRendParams;
+
+/**
+ * PointRend's subdivision inference (Kirillov et al., CVPR 2020, section 3.2;
+ * projects/PointRend/point_rend; SEMANTICS-pointrend): logits of all cells of a
+ * map of start_size by the point head, `@name.fc1`, ... and `@name.predictor`
+ * (weight, bias), from @features and @coarse at the cells' centres; then n_steps
+ * times bilinear x2 and new logits for the n_points most uncertain cells;
+ * sigmoid. @coarse has the coarse logits of each of @detections, classes x
+ * coarse_size x coarse_size, as a row of channels of one cell; they join the
+ * input of each layer.
+ * Only the channel of the detection's class is followed, nothing depends on the
+ * others. Result: one grid of start_size << n_steps per detection, stretched
+ * over its box.
+ */
+CiValue ci_graph_point_rend (CiGraph * graph, CiValue features,
+    CiValue coarse, CiValue detections, const gchar * name,
+    const CiPointRendParams * params);
 
 /**
  * Convolution `@name.{weight,bias}`, stride 1, evaluated only at the cells of

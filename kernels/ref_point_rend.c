@@ -53,9 +53,9 @@ sample (const gfloat * plane, gint h, gint w, gfloat y, gfloat x)
 typedef struct
 {
   const PointHead *head;
-  const CiMap *features, *coarse;
-  gint stride;
-  const gfloat *box, *coarse_data;
+  const CiMap *features;
+  gint stride, n_classes, size; /* of the coarse logits */
+  const gfloat *box, *coarse;
   gint cls;
 } Instance;
 
@@ -63,7 +63,8 @@ typedef struct
 static gdouble
 point_logit (const Instance * in, gfloat u, gfloat v)
 {
-  const CiMap *f = in->features, *c = in->coarse;
+  const CiMap *f = in->features;
+  gint n_classes = in->n_classes, size = in->size;
   gfloat x = in->box[0] + u * (in->box[2] - in->box[0]);
   gfloat y = in->box[1] + v * (in->box[3] - in->box[1]);
   gint hidden = f->c;
@@ -73,17 +74,17 @@ point_logit (const Instance * in, gfloat u, gfloat v)
     hidden = MAX (hidden, in->head->dims[l][0]);
   values = g_new (gdouble, hidden);
   next = g_new (gdouble, hidden);
-  coarse = g_new (gdouble, c->c);
+  coarse = g_new (gdouble, n_classes);
   for (gint i = 0; i < f->c; i++)
     values[i] = sample (f->data + (gsize) i * f->h * f->w, f->h, f->w,
         y / in->stride - 0.5f, x / in->stride - 0.5f);
-  for (gint i = 0; i < c->c; i++)
-    coarse[i] = sample (in->coarse_data + (gsize) i * c->h * c->w, c->h, c->w,
-        v * c->h - 0.5f, u * c->w - 0.5f);
+  for (gint i = 0; i < n_classes; i++)
+    coarse[i] = sample (in->coarse + i * size * size, size, size,
+        v * size - 0.5f, u * size - 0.5f);
 
   for (gint l = 0; l < in->head->n_layers; l++) {
     const gint64 *dims = in->head->dims[l];
-    gint n = dims[1] - c->c;
+    gint n = dims[1] - n_classes;
     gboolean last = l == in->head->n_layers - 1;
 
     for (gint o = 0; o < dims[0]; o++) {
@@ -92,7 +93,7 @@ point_logit (const Instance * in, gfloat u, gfloat v)
 
       for (gint i = 0; i < n; i++)
         sum += w[i] * values[i];
-      for (gint i = 0; i < c->c; i++)
+      for (gint i = 0; i < n_classes; i++)
         sum += w[n + i] * coarse[i];
       if (last && o == in->cls)
         return sum;
@@ -156,8 +157,9 @@ run_point_rend (CiPlan * plan, CiStep * step, GError ** error)
   const CiPointRendParams *params = &node->point_rend;
   const CiDetectionBuffer *d = &plan->buffers[node->srcs[2]].detections;
   CiBuffer *out = &plan->buffers[step->value];
+  const CiMap *coarse = ci_plan_map (plan, node->srcs[1]);
   Instance in = { step->state, ci_plan_map (plan, node->srcs[0]),
-    ci_plan_map (plan, node->srcs[1]), params->stride
+    params->stride, node->channels, params->coarse_size
   };
 
   for (gint n = 0; n < d->count; n++) {
@@ -166,7 +168,7 @@ run_point_rend (CiPlan * plan, CiStep * step, GError ** error)
     gfloat *prob = out->prob + n * out->grid_size;
 
     in.box = d->boxes + 4 * n;
-    in.coarse_data = in.coarse->data + n * ci_map_floats (in.coarse);
+    in.coarse = coarse->data + n * ci_map_floats (coarse);
     in.cls = d->classes[n];
     refine (&in, map, size, size * size);
     for (gint s = 0; s < params->n_steps; s++) {

@@ -261,7 +261,9 @@ run_box_detect (CiPlan * plan, CiStep * step, GError ** error)
     if (!keep)
       continue;
     g_array_index (all, CiCandidate, n++) = c;
-    set_detection (out, &c, 0.5f * (c.x0 + c.x1), 0.5f * (c.y0 + c.y1));
+    set_detection (out, &c, proposals->locations[2 * c.cell],
+        proposals->locations[2 * c.cell + 1]);
+    out->levels[out->count - 1] = proposals->levels[c.cell];
   }
   g_array_unref (all);
   return TRUE;

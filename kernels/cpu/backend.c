@@ -53,6 +53,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_mask_head (plan, step, error);
     case CI_OP_BLEND_MASKS:
       return ci_cpu_prepare_blend_masks (plan, step, error);
+    case CI_OP_CLASS_MASKS:
+      return ci_cpu_prepare_class_masks (plan, step, error);
+    case CI_OP_POINT_REND:
+      return ci_cpu_prepare_point_rend (plan, step, error);
     case CI_OP_NONE:
       break;
   }

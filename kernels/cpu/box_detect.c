@@ -133,10 +133,10 @@ run_box_detect (CiPlan * plan, CiStep * step, GError ** error)
     memcpy (out->boxes + 4 * out->count, box, sizeof (box));
     out->scores[out->count] = ci_rank_value (b->ranks[i]);
     out->classes[out->count] = cls;
-    out->levels[out->count] = 0;
+    out->levels[out->count] = proposals->levels[proposal];
     out->cells[out->count] = proposal;
-    out->locations[2 * out->count] = 0.5f * (box[0] + box[2]);
-    out->locations[2 * out->count + 1] = 0.5f * (box[1] + box[3]);
+    memcpy (out->locations + 2 * out->count, proposals->locations
+        + 2 * proposal, 2 * sizeof (gfloat));
     out->count++;
   }
   return TRUE;

@@ -61,6 +61,8 @@ gboolean ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_assemble_masks (CiPlan * plan, CiStep * step,
     GError ** error);
+gboolean ci_cpu_prepare_point_rend (CiPlan * plan, CiStep * step,
+    GError ** error);
 
 /* oneDNN's own threads stay out of the way: one thread per call, the pool
  * gives each of its threads a slice. begin() returns what end() restores. */

@@ -9,8 +9,8 @@
 #define PARTS 3
 #define PITCH (CI_GEMM_ROWS * CI_BLOCK + CI_BLOCK)
 
-static const CiGemmFuncs *
-get_funcs (void)
+const CiGemmFuncs *
+ci_gemm_get_funcs (void)
 {
 #ifdef CI_HAVE_X86_64_V4
   if (CI_IS_X86_64_V4 ())
@@ -208,7 +208,7 @@ ci_cpu_prepare_gemm (CiPlan * plan, CiStep * step, GError ** error)
   step->free_state = gemm_free;
   step->run = run_gemm;
   step->all_items = TRUE;
-  g->funcs = get_funcs ();
+  g->funcs = ci_gemm_get_funcs ();
   g->src = ci_plan_map (plan, node->srcs[0]);
   g->dst = ci_plan_map (plan, step->value);
   if (node->residual != CI_NO_VALUE)

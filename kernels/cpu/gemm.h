@@ -32,13 +32,23 @@ G_BEGIN_DECLS
 #define CI_GEMM_DEPTH 32        /* blocks of a chunk */
 #define CI_GEMM_COLUMNS 256     /* a multiple of any level's panel */
 
-/* The loops for one level of CPU. Tasks for ci_pool_run() of a CiGemm; takes
- * parts as long as there are any. */
+/* The loops for one level of CPU. @run: tasks for ci_pool_run() of a CiGemm;
+ * takes parts as long as there are any. @multiply: the product alone, of @n
+ * rows (a multiple of CI_GEMM_UNIT), @depth in blocks; blocks of columns of @v
+ * and @m lie @pitch floats apart. @add: to what @m holds. */
 typedef struct
 {
   gint panel;                   /* columns of a panel of U */
   CiPoolFunc run;
+  void (*multiply) (gint n, const gfloat *v, const gfloat *u, gint depth,
+      gint n_panels, gsize pitch, gfloat *m, gboolean add);
 } CiGemmFuncs;
+
+/* A multiple of the rows that any level's product takes at a time. */
+#define CI_GEMM_UNIT 12
+
+/* Those for the CPU at hand. */
+const CiGemmFuncs *ci_gemm_get_funcs (void);
 
 /* One block of the depth, relative to where a row's window begins. */
 typedef struct

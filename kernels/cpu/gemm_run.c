@@ -118,4 +118,15 @@ run_parts (gpointer data, gint task, gint n_tasks)
         g->v + task * g->v_floats, g->m + task * g->m_floats);
 }
 
-const CiGemmFuncs CI_FOR_LEVEL (ci_gemm_funcs) = { PANEL, run_parts };
+static void
+multiply_panels (gint n, const gfloat * v, const gfloat * u, gint depth,
+    gint n_panels, gsize pitch, gfloat * m, gboolean add)
+{
+  for (gint i = 0; i < n_panels; i++)
+    multiply_rows (ROWS, n, v, u + (gsize) i * depth * CI_BLOCK * PANEL,
+        depth * CI_BLOCK, pitch, m + i * (PANEL / CI_BLOCK) * pitch, add);
+}
+
+const CiGemmFuncs CI_FOR_LEVEL (ci_gemm_funcs) = { PANEL, run_parts,
+  multiply_panels
+};

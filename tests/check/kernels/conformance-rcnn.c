@@ -40,6 +40,70 @@ build_rpn (CiGraph * g, CiValue x, const gint * a)
   ci_graph_output (g, build_proposals (g, x, a[0], &params, maps), "out");
 }
 
+typedef enum
+{
+  EACH_CLASS,                   /* deltas: for each class, */
+  EACH_AND_BACKGROUND,
+  ALL_TOGETHER,
+} Deltas;
+
+typedef enum
+{
+  BOXES,
+  CLASS_MASKS,
+  POINT_REND,
+} Head;
+
+/* PointRend: a coarse head without layers of its own. */
+static CiValue
+build_point_rend (CiGraph * g, CiValue features, CiValue detections,
+    gint n_classes, const gint * a)
+{
+  CiRoiAlignParams points = {.strides = {4},.resolution = 5,.points = TRUE,
+    .canonical_size = 224
+  };
+  CiPointRendParams params = { 4, 3, a[0], a[1], a[2], 2, a[3] };
+  CiValue coarse = ci_graph_roi_align (g, &features, 1, detections, &points);
+
+  coarse = ci_graph_linear (g, coarse, "coarse", n_classes * 9, 5, TRUE);
+  return ci_graph_point_rend (g, features, coarse, detections, "point",
+      &params);
+}
+
+/* head, classes, background first, deltas; class masks: channels that no class
+ * has, resolution; PointRend: channels, 10 * first size + layers, points */
+static void
+build_two_stages (CiGraph * g, CiValue x, const gint * a)
+{
+  CiRpnParams rpn = { 3, {0.5f, 1, 2}, FALSE, 200, 60, 0.7 };
+  CiRoiAlignParams roi = {.strides = {4, 8, 16},.resolution = 3,
+    .sampling_ratio = 2,.aligned = TRUE,.canonical_size = 24,
+    .canonical_level = 3,.first_level = 2
+  };
+  CiBoxDetectParams detect = { a[2], {10, 10, 5, 5}, a[2] ? 1 : 0, a[2], 40 };
+  gint n_deltas = a[3] == EACH_CLASS ? a[1] : a[3] == ALL_TOGETHER ? 1
+      : a[1] + 1;
+  CiValue maps[3], proposals, items, logits, deltas, detections, out;
+
+  proposals = build_proposals (g, x, 3, &rpn, maps);
+  items = ci_graph_roi_align (g, maps, 3, proposals, &roi);
+  logits = ci_graph_linear (g, items, "cls", a[1] + 1, 3, TRUE);
+  deltas = ci_graph_linear (g, items, "box", 4 * n_deltas, 3, TRUE);
+  out = detections = ci_graph_box_detect (g, proposals, logits, deltas,
+      &detect);
+  if (a[0] == CLASS_MASKS) {
+    roi.resolution = a[5];
+    items = ci_graph_roi_align (g, maps, 3, detections, &roi);
+    out = ci_graph_class_masks (g, items, detections, "predictor",
+        a[1] + a[4], a[4]);
+  } else if (a[0] == POINT_REND) {
+    const gint point[4] = { a[4], a[5] % 10, a[5] / 10, a[6] };
+
+    out = build_point_rend (g, maps[0], detections, a[1], point);
+  }
+  ci_graph_output (g, out, "out");
+}
+
 static const Case cases[] = {
   {"proposals", 16, 64, 96, {3, 3, FALSE, 300, 200}, build_rpn},
   {"proposals, rounded anchors", 16, 64, 96, {3, 3, TRUE, 200, 1000},
@@ -50,13 +114,33 @@ static const Case cases[] = {
   {"proposals, one anchor", 8, 64, 96, {2, 1, FALSE, 300, 1000}, build_rpn},
   {"proposals, eight anchors", 8, 64, 96, {2, 8, TRUE, 100, 1000}, build_rpn},
   {"proposals of one cell", 8, 1, 1, {1, 3, FALSE, 100, 100}, build_rpn},
+  {"two stages", 16, 64, 96, {BOXES, 5, FALSE, EACH_CLASS}, build_two_stages},
+  {"two stages, background first", 16, 64, 96, {BOXES, 5, TRUE,
+          EACH_AND_BACKGROUND}, build_two_stages},
+  {"two stages, boxes of all classes", 16, 64, 96, {BOXES, 12, FALSE,
+          ALL_TOGETHER}, build_two_stages},
+  {"two stages, one class", 16, 64, 96, {BOXES, 1, TRUE, EACH_CLASS},
+      build_two_stages},
+  {"two stages, one cell", 16, 1, 1, {BOXES, 3, FALSE, EACH_CLASS},
+      build_two_stages},
+  {"class masks", 16, 64, 96, {CLASS_MASKS, 5, FALSE, EACH_CLASS, 0, 7},
+      build_two_stages},
+  {"class masks, an unused channel", 16, 64, 96, {CLASS_MASKS, 5, TRUE,
+          EACH_AND_BACKGROUND, 1, 6}, build_two_stages},
+  {"point rend", 16, 64, 96, {POINT_REND, 5, FALSE, EACH_CLASS, 24, 73, 30},
+      build_two_stages},
+  {"point rend, one layer", 16, 64, 96, {POINT_REND, 9, FALSE, EACH_CLASS, 13,
+          41, 150}, build_two_stages},
+  {"point rend, no layer", 16, 64, 96, {POINT_REND, 2, FALSE, EACH_CLASS, 8,
+          120, 1000}, build_two_stages},
 };
 
 GST_START_TEST (test_matches_reference)
 {
   const Case *c = &cases[__i__];
 
-  check_case (c, TRUE, NO_MASKS);
+  check_case (c, TRUE, c->build == build_two_stages && c->arg[0] != BOXES ?
+      FULL_MASKS : NO_MASKS);
 }
 
 GST_END_TEST;
@@ -197,6 +281,104 @@ GST_START_TEST (test_proposes_as_reference)
 
 GST_END_TEST;
 
+/* Box heads whose decisions do not depend on rounding: all proposals have the
+ * same logits and keep their boxes. */
+typedef struct
+{
+  const gchar *name;
+  gfloat logits[6];             /* the last one: background */
+  gint n_nan;                   /* every so many'th pixel is no number */
+  CiDetectParams params;
+  gint n_expected;              /* -1: more than 3 */
+} HeadCase;
+
+static const HeadCase head_cases[] = {
+  {"equal scores", {1, 1, 1, 1, 1, 1}, 0, {0.1f, 0.5, 1, 40}, -1},
+  {"some equal scores", {2, 1, 2, 1, 0, 1}, 0, {0.05f, 0.3, 1, 40}, -1},
+  {"one class only", {9, 0, 0, 0, 0, 0}, 0, {0.5f, 0.3, 1, 40}, -1},
+  {"some classes", {1, 1, 1, 1, 1, 1}, 0, {0.1f, 0.3, 1, 40, some_classes},
+      -1},
+  {"classes compete", {1, 1, 1, 1, 1, 1}, 0, {0.1f, 0.9, 1, 40, NULL, 0.2},
+      -1},
+  {"all kept", {1, 1, 1, 1, 1, 1}, 0, {0, 1, 1, 40}, 40},
+  {"not one", {1, 1, 1, 1, 1, 1}, 0, {0.1f, 0.5, 1, 0}, 0},
+  {"all background", {0, 0, 0, 0, 0, 20}, 0, {0.1f, 0.5, 1, 40}, 0},
+  {"logits far apart", {1000, -1000, 0, 0, 0, 999}, 0, {0.1f, 0.5, 1, 40},
+      -1},
+  {"no numbers", {1, 1, 1, 1, 1, 1}, 211, {0.1f, 0.9, 1, 40}, -1},
+};
+
+static void
+set_tensor (TestWeights * weights, const gchar * name, const gfloat * values)
+{
+  CiTensor *t = g_hash_table_lookup (weights->tensors, name);
+  gsize n = ci_tensor_n_elements (t);
+
+  for (gsize i = 0; i < n; i++)
+    ((gfloat *) t->data)[i] = values ? values[i] : 0;
+}
+
+static CiPlan *
+run_head (const HeadCase * c, const CiGraph * graph,
+    const CiWeights * weights, const Variant * variant)
+{
+  CiPlanOptions options = { variant->backend, NULL, 64, 96, FALSE,
+    variant->no_fuse, NULL, variant->precision
+  };
+  guint32 state = 7;
+  CiPlan *plan;
+
+  if (variant->backend == CI_BACKEND_CUDA)
+    options.device = cuda_device ();
+  plan = ci_plan_compile (graph, weights, &options, NULL);
+  fail_unless (plan != NULL);
+  for (gint i = 0; i < 64 * 96; i++)
+    ci_plan_get_input (plan)[i] = c->n_nan && i % c->n_nan == 0 ? NAN
+        : uniform (&state, -2, 2);
+  for (gint run = 0; run < 2; run++)
+    fail_unless (ci_plan_run (plan, &c->params, NULL));
+  return plan;
+}
+
+GST_START_TEST (test_decides_as_reference)
+{
+  const HeadCase *c = &head_cases[__i__];
+  const Variant *variants = wants_cuda () ? cuda_variants : cpu_variants;
+  /* proposals differ in half precision */
+  const guint n_variants = wants_cuda () ? 3 : 2;
+  const gint arg[7] = { BOXES, 5, FALSE, EACH_CLASS };
+  CiGraph *graph = ci_graph_new ();
+  TestWeights *weights;
+  CiDetections d;
+  CiPlan *ref;
+
+  if (wants_cuda () && !cuda_device ())
+    return;
+  build_two_stages (graph, ci_graph_input (graph, 1), arg);
+  weights = weights_for (graph);
+  set_tensor (weights, "cls.weight", NULL);
+  set_tensor (weights, "cls.bias", c->logits);
+  set_tensor (weights, "box.weight", NULL);
+  set_tensor (weights, "box.bias", NULL);
+  ref = run_head (c, graph, &weights->base, &reference);
+  ci_plan_get_detections (ref, &d);
+  fail_unless (c->n_expected < 0 ? d.count > 3 : d.count == c->n_expected,
+      "%s: %d detections", c->name, d.count);
+  for (guint i = 0; i < n_variants; i++) {
+    g_autofree gchar *what = g_strdup_printf ("%s (%s)", c->name,
+        variants[i].name);
+    CiPlan *plan = run_head (c, graph, &weights->base, &variants[i]);
+
+    compare_detections (what, ref, plan, NO_MASKS);
+    ci_plan_free (plan);
+  }
+  ci_plan_free (ref);
+  weights_free (weights);
+  ci_graph_free (graph);
+}
+
+GST_END_TEST;
+
 static Suite *
 kernels_suite (void)
 {
@@ -208,6 +390,8 @@ kernels_suite (void)
   tcase_add_loop_test (tc, test_matches_reference, 0, G_N_ELEMENTS (cases));
   tcase_add_loop_test (tc, test_proposes_as_reference, 0,
       G_N_ELEMENTS (select_cases));
+  tcase_add_loop_test (tc, test_decides_as_reference, 0,
+      G_N_ELEMENTS (head_cases));
   return s;
 }
 

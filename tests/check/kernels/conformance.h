@@ -55,8 +55,8 @@ add_tensor (const gchar * name, gint n_dims, const gint64 * dims,
   t->n_dims = n_dims;
   memcpy (t->dims, dims, n_dims * sizeof (gint64));
   n = ci_tensor_n_elements (t);
-  if (n_dims == 4)
-    bound = sqrtf (3.0f / (dims[1] * dims[2] * dims[3]));
+  if (n_dims > 1)
+    bound = sqrtf (3.0f * dims[0] / n);
   data = g_new (gfloat, n);
   for (gsize i = 0; i < n; i++)
     data[i] = positive ? uniform (&state, 0.5f, 2.0f)
