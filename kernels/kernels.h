@@ -362,11 +362,11 @@ typedef struct
  * PointRend's subdivision inference (Kirillov et al., CVPR 2020, section 3.2;
  * projects/PointRend/point_rend; SEMANTICS-pointrend): logits of all cells of a
  * map of start_size by the point head, `@name.fc1`, ... and `@name.predictor`
- * (weight, bias), from @features and @coarse at the cells' centres; then n_steps
- * times bilinear x2 and new logits for the n_points most uncertain cells;
- * sigmoid. @coarse has the coarse logits of each of @detections, classes x
- * coarse_size x coarse_size, as a row of channels of one cell; they join the
- * input of each layer.
+ * (weight, bias), from @features and @coarse at the cells' centres; then
+ * n_steps times bilinear x2 and new logits for the n_points most uncertain
+ * cells; sigmoid. @coarse has the coarse logits of each of @detections,
+ * classes x coarse_size x coarse_size, as a row of channels of one cell; they
+ * join the input of each layer.
  * Only the channel of the detection's class is followed, nothing depends on the
  * others. Result: one grid of start_size << n_steps per detection, stretched
  * over its box.

@@ -22,7 +22,8 @@ typedef enum
   CI_ARCHITECTURE_CONDINST,     /* BoxInst is one with 16 mask features */
   CI_ARCHITECTURE_BLENDMASK,
   CI_ARCHITECTURE_FCOS,         /* boxes only */
-  CI_ARCHITECTURE_YOLACT,       /* and YOLACT++ */
+  CI_ARCHITECTURE_POINTREND,
+  CI_ARCHITECTURE_MASKRCNN,
   CI_N_ARCHITECTURES
 } CiArchitecture;
 
@@ -127,31 +128,27 @@ typedef struct
     CiNorm basis_norm;
   } blendmask;
 
-  struct                        /* all three */
+  struct                        /* maskrcnn, pointrend */
   {
-    gint grids[CI_SOLO_LEVELS]; /* cells of a side */
-    gint channels, num_convs;   /* of the towers */
-    gint deform;                /* convolutions of them: none, the last, all */
-    gboolean separate_towers;   /* decoupled: one for columns, one for rows */
-    gint prediction_kernel;     /* decoupled: 1 or 3 */
-    gint feature_channels, kernel_channels;     /* solov2: of the features
-                                                   before, and in, masks */
-    gfloat mask_threshold, update_threshold, sigma;
-    gboolean linear;            /* matrix NMS */
-  } solo;
+    gboolean torchvision;       /* whose names and arithmetic; else
+                                   detectron2's */
+    gboolean old_names;         /* those of first releases */
+    gint pre_nms_top_n, post_nms_top_n; /* of the RPN; the first per level */
+    gdouble nms_threshold;
+    gint fc_channels, num_fcs;  /* of the box head */
+    gboolean class_agnostic_boxes;
+    gint mask_channels, mask_num_convs;
+    gboolean class_agnostic_masks;
+  } rcnn;
 
   struct
   {
-    gint proto_channels, num_prototypes, head_channels;
-    gfloat scales[CI_YOLACT_LEVELS];    /* of priors, pixels of an input of
-                                           input.max_size */
-    gint scales_per_octave;     /* of each level */
-    gfloat aspect_ratios[8];    /* width / height */
-    gint n_aspect_ratios;
-    gboolean square_anchors;    /* as high as wide, whatever the ratio */
-    gboolean rescore;           /* scores by mask re-scoring (YOLACT++) */
-    gint maskiou_channels[CI_MASKIOU_CONVS];
-  } yolact;
+    gint reduced_channels;      /* of the coarse head's first convolution; 0:
+                                   there is none */
+    gint coarse_channels, coarse_fc_channels, coarse_num_fcs;
+    gint channels, num_layers;  /* of the point head */
+    gint num_steps;             /* masks are of 28 << num_steps cells a side */
+  } pointrend;
 
   struct
   {

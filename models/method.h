@@ -27,7 +27,8 @@ typedef struct
   const gchar *name;            /* `architecture` in descriptions */
   const gchar *title;           /* for messages */
   const gchar *signature;       /* a tensor that no method before it in
-                                   ci_methods has */
+                                   ci_methods has; several separated by blanks:
+                                   any of them */
   /* Fills reader->config and reader->facts with what the tensors tell, and with
    * what the official code does by default else. */
   gboolean (*recognise) (const CiReader *reader);
@@ -41,11 +42,8 @@ typedef struct
       const CiBuildOptions *options);
 } CiMethod;
 
-extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos,
-    ci_method_yolact;
-
-extern const CiMethod ci_method_solo, ci_method_decoupled_solo,
-    ci_method_solov2;
+extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos;
+extern const CiMethod ci_method_pointrend, ci_method_maskrcnn;
 
 /* By CiArchitecture; recognition tries them in this order. */
 extern const CiMethod *const ci_methods[CI_N_ARCHITECTURES];
@@ -62,6 +60,16 @@ void ci_pyramid_write (GString * out, const CiConfig * config);
 gboolean ci_fcos_recognise (const CiReader * reader);
 void ci_fcos_read (const CiSection * root, CiConfig * config);
 void ci_fcos_write (GString * out, const CiConfig * config);
+/* rcnn.c: of Faster R-CNN with a feature pyramid, on which two-stage methods
+ * build their masks: all up to the detections. @pyramid gets P2 to P5. */
+gboolean ci_rcnn_recognise (const CiReader * reader);
+void ci_rcnn_read (const CiSection * root, CiConfig * config);
+void ci_rcnn_write (GString * out, const CiConfig * config);
+CiValue ci_rcnn_build (CiGraph * graph, CiValue input,
+    const CiConfig * config, gint capacity, CiValue pyramid[4]);
+/* Its RoIAlign of @boxes, @resolution bins a side. */
+CiValue ci_rcnn_roi_align (CiGraph * graph, const CiConfig * config,
+    const CiValue pyramid[4], CiValue boxes, gint resolution);
 
 G_END_DECLS
 

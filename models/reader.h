@@ -48,6 +48,10 @@ const gchar *ci_reader_find (const CiReader * r, const gchar * prefix,
 gint ci_reader_count (const CiReader * r, const gchar * prefix,
     const gchar * suffix);
 
+/** recognise.c: any backbone under detectron2's names. */
+gboolean ci_reader_backbone (const CiReader * r);
+/** recognise.c: the tensors pixel_mean and pixel_std, if there are any. */
+void ci_reader_pixels (const CiReader * r);
 /** recognise.c: a ResNet whose tensors are called as @names has it; @prefix
  * NULL: as that has it, too. */
 gboolean ci_reader_resnet (const CiReader * r, gint names,

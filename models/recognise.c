@@ -175,8 +175,8 @@ read_dla (const CiReader * r, const gchar * p)
   return TRUE;
 }
 
-static gboolean
-read_backbone (const CiReader * r)
+gboolean
+ci_reader_backbone (const CiReader * r)
 {
   static const gchar *const prefixes[] = { BOTTOM_UP, BOTTOM_UP "backbone." };
   static const struct
@@ -378,27 +378,45 @@ set_defaults (CiConfig * c)
   c->inference.score_threshold = 0.5f;
 }
 
-gboolean
-ci_fcos_recognise (const CiReader * r)
+void
+ci_reader_pixels (const CiReader * r)
 {
   CiConfig *c = r->config;
   gfloat mean[3] = { 0 }, std[3] = { 0 };
 
+  if (!ci_reader_values (r, "pixel_mean", mean, 3)
+      || !ci_reader_values (r, "pixel_std", std, 3))
+    return;
+  memcpy (c->input.pixel_mean, mean, sizeof mean);
+  memcpy (c->input.pixel_std, std, sizeof std);
+  r->facts->pixels = TRUE;
+  r->facts->pixel_rounding = MAX (ci_reader_rounding (r, "pixel_mean"),
+      ci_reader_rounding (r, "pixel_std"));
+}
+
+gboolean
+ci_fcos_recognise (const CiReader * r)
+{
   if (!ci_reader_has (r, HEAD "cls_logits.weight"))
     return ci_reader_fail (r, "it has no FCOS head: there is no tensor " HEAD
         "cls_logits.weight");
-  if (!read_backbone (r) || !read_neck (r) || !read_head (r))
+  if (!ci_reader_backbone (r) || !read_neck (r) || !read_head (r))
     return FALSE;
-  if (ci_reader_values (r, "pixel_mean", mean, 3)
-      && ci_reader_values (r, "pixel_std", std, 3)) {
-    memcpy (c->input.pixel_mean, mean, sizeof mean);
-    memcpy (c->input.pixel_std, std, sizeof std);
-    r->facts->pixels = TRUE;
-    r->facts->pixel_rounding = MAX (ci_reader_rounding (r, "pixel_mean"),
-        ci_reader_rounding (r, "pixel_std"));
-  }
+  ci_reader_pixels (r);
   r->facts->trained_norm = has_trained_norm (r);
   return TRUE;
+}
+
+/* Whether there is one of the tensors @names, separated by blanks. */
+static gboolean
+has_signature (const CiReader * r, const gchar * names)
+{
+  g_auto (GStrv) list = g_strsplit (names, " ", -1);
+  gboolean found = FALSE;
+
+  for (gint i = 0; list[i]; i++)
+    found = found || ci_reader_has (r, "%s", list[i]);
+  return found;
 }
 
 gboolean
@@ -413,7 +431,7 @@ ci_recognise (const CiCheckpoint * checkpoint, const gchar * source,
   memset (facts, 0, sizeof *facts);
   set_defaults (config);
   for (gint i = 0; i < CI_N_ARCHITECTURES; i++) {
-    if (ci_reader_has (&r, "%s", ci_methods[i]->signature)) {
+    if (has_signature (&r, ci_methods[i]->signature)) {
       config->architecture = i;
       return ci_methods[i]->recognise (&r);
     }

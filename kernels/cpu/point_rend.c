@@ -376,7 +376,7 @@ run_point_rend (CiPlan * plan, CiStep * step, GError ** error)
 
 /* ---- preparing ----------------------------------------------------------- */
 
-/* @n_in columns from @first on of @n_out rows of @dims[1] weights, as panels. */
+/* @n_in columns from @first on of rows of @dims[1] weights, as panels. */
 static void
 pack_panels (const gfloat * w, const gint64 dims[3], gint first, gint n_in,
     gint panel, gfloat * u)
