@@ -722,8 +722,11 @@ typedef struct
   gdouble cross_class_threshold;        /* IoU between classes; 0 = classes do
                                            not suppress each other (official) */
   CiNms nms;                    /* what the method has not is its default */
-  gfloat score_threshold;       /* multibox_detect: scores exceed it, before
-                                   masks are made; 0: any score */
+  gfloat score_threshold;       /* scores reach it, before masks are made; not
+                                   FCOS', whose inference_threshold does that.
+                                   0: any score */
+  gint frame_width, frame_height;       /* the frame's part of the input, for
+                                           ci_plan_run(); 0: all of it */
 } CiDetectParams;
 
 /** Detections of a plan: arrays of @count entries, descending score. */

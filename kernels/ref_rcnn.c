@@ -220,7 +220,8 @@ detect_proposal (CiPlan * plan, const CiNode * node, gint proposal,
       proposal
     };
 
-    if (c.value > plan->params->inference_threshold
+    if (c.value > MAX (plan->params->inference_threshold,
+            plan->params->score_threshold)
         && (!plan->params->classes || plan->params->classes[k])
         && move_box (plan, &c, deltas->data + (gsize) proposal * deltas->c
             + 4 * box, box_detect->weights, box_detect->min_size,

@@ -279,7 +279,8 @@ run_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
   out->count = 0;
   for (guint i = 0; i < all->len && out->count < limit; i++) {
     Candidate *c = &g_array_index (all, Candidate, i);
-    gboolean keep = c->score >= solo->node->solo.update_threshold;
+    gboolean keep = c->score >= MAX (solo->node->solo.update_threshold,
+        plan->params->score_threshold);
 
     for (guint k = 0; k < kept->len; k++) {
       const Candidate *better = g_ptr_array_index (kept, k);

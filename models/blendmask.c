@@ -16,6 +16,7 @@ read_description (const CiSection * root, CiConfig * config)
   CiSection s = ci_section_open (root, "blendmask", "blendmask.");
 
   ci_fcos_read (root, config);
+  config->paste = CI_PASTE_BOX;
   config->blendmask.num_bases = ci_section_int (&s, "num_bases", 4, 1, 32);
   config->blendmask.attention_size =
       ci_section_int (&s, "attention_size", 14, 1, 32);

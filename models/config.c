@@ -16,6 +16,10 @@
 /* ---- the sections ----------------------------------------------------- */
 
 static const gchar *const channel_orders[] = { "BGR", "RGB", NULL };
+static const gchar *const size_rules[] =
+    { "shortest_edge", "keep_ratio", "keep_ratio_floor", "fixed", NULL };
+static const gchar *const interpolations[] =
+    { "pillow", "bilinear", "opencv", NULL };
 
 /* in the order of their enums */
 const gchar *const ci_backbone_names[] =
@@ -38,6 +42,10 @@ read_input (const CiSection * root, CiConfig * config)
       1e4);
   ci_section_floats (&s, "pixel_std", config->input.pixel_std, 3, 3, 1e-3,
       1e4);
+  config->input.size_rule = ci_section_choice (&s, "resize",
+      CI_SIZE_SHORTEST_EDGE, size_rules);
+  config->input.interpolation = ci_section_choice (&s, "interpolation",
+      CI_RESIZE_EXACT, interpolations);
   config->input.min_size = ci_section_int (&s, "min_size", 800, 1, 16384);
   config->input.max_size = ci_section_int (&s, "max_size",
       MAX (1333, config->input.min_size), 1, 16384);
@@ -314,6 +322,9 @@ ci_config_to_json (const CiConfig * c)
   ci_write_string (out, "channel_order", channel_orders[c->input.rgb]);
   ci_write_floats (out, "pixel_mean", c->input.pixel_mean, 3);
   ci_write_floats (out, "pixel_std", c->input.pixel_std, 3);
+  ci_write_string (out, "resize", size_rules[c->input.size_rule]);
+  ci_write_string (out, "interpolation",
+      interpolations[c->input.interpolation]);
   ci_write_int (out, "min_size", c->input.min_size);
   ci_write_int (out, "max_size", c->input.max_size);
   ci_write_int (out, "size_divisor", c->input.size_divisor);

@@ -59,6 +59,15 @@ typedef enum
   CI_NORM_GN,                   /* group norm */
 } CiNorm;
 
+/* How the official code brings masks to the frame. */
+typedef enum
+{
+  CI_PASTE_ALIGNED,             /* ci_mask_paste() */
+  CI_PASTE_BILINEAR,            /* ci_mask_paste_bilinear() */
+  CI_PASTE_BOX,                 /* ci_mask_paste_box() */
+  CI_PASTE_PIXEL_BOX,           /* ci_mask_paste_pixel_box() */
+} CiPaste;
+
 typedef struct
 {
   gchar *name;                  /* "condinst-light" */
@@ -68,6 +77,8 @@ typedef struct
   {
     gboolean rgb;               /* channel_order: RGB, else BGR */
     gfloat pixel_mean[3], pixel_std[3];
+    CiSizeRule size_rule;       /* resize */
+    CiResizeQuality interpolation;      /* of CI_RESIZE_EXACT sessions */
     gint min_size, max_size, size_divisor;
   } input;
 
@@ -158,6 +169,8 @@ typedef struct
     gint pre_nms_top_k, post_nms_top_k;
     gfloat score_threshold;     /* for display, on sqrt (cls * ctr) */
   } inference;
+
+  CiPaste paste;                /* follows from the method */
 
   gchar **classes;
   guint n_classes;

@@ -171,6 +171,10 @@ gboolean ci_session_configure (CiSession * session,
 /** Fills @params with the model's defaults for inference (threshold 0.05). */
 void ci_session_get_detect_params (const CiSession * session,
     CiDetectParams * params);
+/** Makes @params ask for instances of a score from @threshold on, also below the
+ * model's own limits. */
+void ci_session_set_score_threshold (const CiSession * session,
+    CiDetectParams * params, gfloat threshold);
 /**
  * Runs one frame. @params: NULL = the defaults. @instances: array of @n, owned
  * by the session, valid until the next run; descending score. Boxes that are

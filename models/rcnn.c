@@ -28,6 +28,7 @@ ci_rcnn_read (const CiSection * root, CiConfig * config)
   config->rcnn.torchvision = ci_section_choice (&s, "code_base", 0,
       code_bases);
   config->rcnn.old_names = ci_section_boolean (&s, "old_names", FALSE);
+  config->paste = config->rcnn.torchvision ? CI_PASTE_PIXEL_BOX : CI_PASTE_BOX;
   config->fpn.out_channels =
       ci_section_int (&fpn, "out_channels", 256, 1, 65536);
   config->fpn.norm = ci_section_norm (&fpn, "norm", config->fpn.out_channels,
@@ -125,6 +126,8 @@ recognise_torchvision (const CiReader * r)
   if (!ci_reader_resnet (r, CI_RESNET_TORCHVISION, NULL))
     return FALSE;
   c->input.rgb = TRUE;
+  c->input.size_rule = CI_SIZE_KEEP_RATIO_FLOOR;
+  c->input.interpolation = CI_RESIZE_FAST;
   memcpy (c->input.pixel_mean, mean, sizeof mean);
   memcpy (c->input.pixel_std, std, sizeof std);
   c->backbone.stride_in_1x1 = FALSE;

@@ -215,14 +215,20 @@ round_up (gint n, gint divisor)
   return (n + divisor - 1) / divisor * divisor;
 }
 
-/* The size that keeps the shape of @image in a box. */
+/* The size that keeps the shape of @image in a box; all of the box, if a
+ * network sees every frame in one shape. */
 static void
-fit (const CiImageFormat * image, gint width, gint height,
+fit (const CiImageFormat * image, gint width, gint height, CiSizeRule rule,
     CiPreprocessOptions * out)
 {
   gdouble scale = MIN ((gdouble) width / image->width,
       (gdouble) height / image->height);
 
+  if (rule == CI_SIZE_FIXED) {
+    out->resized_width = width;
+    out->resized_height = height;
+    return;
+  }
   /* an image of extreme shape keeps a pixel */
   out->resized_width = CLAMP ((gint) (image->width * scale + 0.5), 1, width);
   out->resized_height = CLAMP ((gint) (image->height * scale + 0.5), 1, height);
@@ -233,19 +239,25 @@ choose_size (const CiSession * session, const CiImageFormat * image,
     CiPreprocessOptions * out)
 {
   const CiSessionOptions *o = &session->options;
-  gint divisor = session->config->input.size_divisor;
+  const CiConfig *config = session->config;
+  CiSizeRule rule = config->input.size_rule;
+  gint divisor = config->input.size_divisor;
 
   if (o->input_width) {
-    fit (image, o->input_width, o->input_height, out);
+    fit (image, o->input_width, o->input_height, rule, out);
   } else {
-    gint min_size = o->min_size ? o->min_size : session->config->input.min_size;
-    gint max_size = o->max_size ? o->max_size : session->config->input.max_size;
+    gint min_size = o->min_size ? o->min_size : config->input.min_size;
+    gint max_size = o->max_size ? o->max_size : config->input.max_size;
 
+    /* of networks that see squares, either stands for both */
+    if (rule == CI_SIZE_FIXED && config->input.min_size
+        == config->input.max_size && !o->min_size != !o->max_size)
+      min_size = max_size = o->min_size ? o->min_size : o->max_size;
     /* a larger short side lifts the model's limit, never the user's */
-    if (!o->max_size)
+    else if (!o->max_size)
       max_size = MAX (min_size, max_size);
-    ci_resize_get_size (CI_SIZE_SHORTEST_EDGE, image->width, image->height,
-        min_size, max_size, &out->resized_width, &out->resized_height);
+    ci_resize_get_size (rule, image->width, image->height, min_size, max_size,
+        &out->resized_width, &out->resized_height);
   }
   out->padded_width = round_up (o->for_regions && o->input_width ?
       o->input_width : out->resized_width, divisor);
@@ -307,7 +319,8 @@ new_format (CiSession * session, const CiImageFormat * image, GError ** error)
   }
   format = g_new0 (Format, 1);
   pre_options.rgb = config->input.rgb;
-  pre_options.quality = session->options.resize;
+  pre_options.quality = session->options.resize == CI_RESIZE_EXACT
+      ? config->input.interpolation : session->options.resize;
   pre_options.on_device = session->options.device != NULL;
   memcpy (pre_options.mean, config->input.pixel_mean,
       sizeof (pre_options.mean));
@@ -379,6 +392,19 @@ ci_session_get_detect_params (const CiSession * session,
         config->inference.cross_class_threshold};
 }
 
+void
+ci_session_set_score_threshold (const CiSession * session,
+    CiDetectParams * params, gfloat threshold)
+{
+  const CiConfig *config = session->config;
+
+  params->score_threshold = threshold;
+  /* FCOS' scores are roots of what is compared; others' later steps take from
+   * the scores of candidates */
+  params->inference_threshold = config->fcos.n_levels ? threshold * threshold
+      : MIN (config->inference.inference_threshold, threshold);
+}
+
 /* The grid of @mask as bytes at @cells, and where it lies in the frame. */
 static void
 set_grid (const CiSession * session, const CiMaskGrid * mask, guint8 * cells,
@@ -399,14 +425,22 @@ set_grid (const CiSession * session, const CiMaskGrid * mask, guint8 * cells,
   out->grid_width = mask->width;
   out->grid_height = mask->height;
   if (mask->in_box) {
-    /* here 0.5 itself belongs to the object (SEMANTICS 11) */
-    for (gsize i = 0; i < n && !mask->cells; i++)
+    const gfloat found[4] = { out->x0, out->y0, out->x1, out->y1 };
+    gfloat box[4];
+
+    if (session->config->paste == CI_PASTE_PIXEL_BOX)
+      ci_mask_pixel_box (mask->width, found, box);
+    else
+      memcpy (box, found, sizeof (box));
+    /* in detectron2, 0.5 itself belongs to the object (SEMANTICS 11) */
+    for (gsize i = 0; i < n && !mask->cells
+        && session->config->paste == CI_PASTE_BOX; i++)
       if (mask->prob[i] == 0.5f)
         cells[i] = 128;
-    out->scale_x = (out->x1 - out->x0) / mask->width;
-    out->scale_y = (out->y1 - out->y0) / mask->height;
-    out->offset_x = out->x0;
-    out->offset_y = out->y0;
+    out->scale_x = (box[2] - box[0]) / mask->width;
+    out->scale_y = (box[3] - box[1]) / mask->height;
+    out->offset_x = box[0];
+    out->offset_y = box[1];
   } else {
     out->scale_x = mask->scale_x * sx;
     out->scale_y = mask->scale_y * sy;
@@ -484,7 +518,7 @@ choose_region (CiSession * session, const CiRegion * region, View * view,
     Scaling *scaling;
 
     fit (&image, pre_options.padded_width, pre_options.padded_height,
-        &pre_options);
+        session->config->input.size_rule, &pre_options);
     if (!(scaling = scaling_new (&image, &pre_options, error)))
       return FALSE;
     scaling_unref (session->region);
@@ -603,8 +637,10 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
     gfloat threshold, guint8 * dst, GError ** error)
 {
   const View *view = &session->view;
+  const CiPreprocessOptions *pre;
   const CiImageFormat *image;
   CiMaskGrid grid;
+  CiPaste paste;
 
   if (!view->scaling || !ci_plan_get_mask (session->current->sized->plan,
           instance->detection, &grid)) {
@@ -613,14 +649,17 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
     return FALSE;
   }
   image = &view->scaling->image;
+  pre = &view->scaling->pre_options;
+  paste = session->config->paste;
   if (grid.in_box) {
     g_autofree gfloat *owned = NULL;
     gfloat box[4] = { instance->x0 - view->x, instance->y0 - view->y,
       instance->x1 - view->x, instance->y1 - view->y
     };
 
-    ci_mask_paste_box (get_probabilities (&grid, &owned), grid.width, box,
-        image->width, image->height, threshold, dst);
+    (paste == CI_PASTE_PIXEL_BOX ? ci_mask_paste_pixel_box : ci_mask_paste_box)
+        (get_probabilities (&grid, &owned), grid.width, box, image->width,
+        image->height, threshold, dst);
     return TRUE;
   }
   if (!session->options.full_map) {
@@ -628,10 +667,14 @@ ci_session_paste_mask (CiSession * session, const CiInstance * instance,
         "exact masks need a session with full_map");
     return FALSE;
   }
-  ci_mask_paste (&grid, session->config->condinst.mask_out_stride,
-      view->scaling->pre_options.resized_width,
-      view->scaling->pre_options.resized_height, image->width, image->height,
-      threshold, dst);
+  if (paste == CI_PASTE_BILINEAR)
+    ci_mask_paste_bilinear (&grid, pre->padded_width, pre->padded_height,
+        pre->resized_width, pre->resized_height, image->width, image->height,
+        threshold, dst);
+  else
+    ci_mask_paste (&grid, session->config->condinst.mask_out_stride,
+        pre->resized_width, pre->resized_height, image->width, image->height,
+        threshold, dst);
   return TRUE;
 }
 
@@ -724,14 +767,14 @@ dump_detections (CiSession * session, Dump * dump)
 }
 
 /* Probabilities as the network gives them: `mask.roi_prob` in boxes of all
- * detections, or `mask.probSTRIDE` of the whole input for the first few. */
+ * detections, or `mask.prob` (CondInst: with its stride, `mask.prob4`) of the
+ * whole input for the first few. */
 #define MAX_DUMPED_MAPS 8
 
 static gboolean
 dump_probabilities (CiSession * session, Dump * dump, GError ** error)
 {
   const SizedPlan *sized = session->current->sized;
-  gint stride = session->config->condinst.mask_out_stride;
   gint width = 0, height = 0, n_dumped = 0;
   g_autofree gchar *name = NULL;
   g_autofree gfloat *data = NULL;
@@ -743,10 +786,14 @@ dump_probabilities (CiSession * session, Dump * dump, GError ** error)
       i++) {
     if (!data) {
       n_dumped = grid.in_box ? d.count : MIN (d.count, MAX_DUMPED_MAPS);
-      width = grid.in_box ? grid.width : sized->width / stride;
-      height = grid.in_box ? grid.height : sized->height / stride;
+      /* a whole map may begin with cells before the first */
+      width = grid.width + MIN (grid.x, 0);
+      height = grid.height + MIN (grid.y, 0);
       name = grid.in_box ? g_strdup ("mask.roi_prob")
-          : g_strdup_printf ("mask.prob%d", stride);
+          : session->config->paste == CI_PASTE_ALIGNED
+          ? g_strdup_printf ("mask.prob%d",
+          session->config->condinst.mask_out_stride)
+          : g_strdup ("mask.prob");
       data = g_try_malloc_n (n_dumped, (gsize) width * height * sizeof (*data));
       if (!data) {
         g_set_error (error, CI_ERROR, CI_ERROR_OUT_OF_MEMORY,
@@ -754,7 +801,6 @@ dump_probabilities (CiSession * session, Dump * dump, GError ** error)
         return FALSE;
       }
     }
-    /* a whole map begins with cells before the first */
     if (i < n_dumped) {
       g_autofree gfloat *owned = NULL;
       const gfloat *prob = get_probabilities (&grid, &owned);
@@ -849,7 +895,7 @@ ci_session_dump (CiSession * session, const gchar * path, GError ** error)
   for (const gchar * const *name = ci_plan_get_names (plan); *name; name++)
     if (ci_plan_read (plan, *name, &t))
       dump_take (&dump, *name, &t);
-  if (session->options.resize == CI_RESIZE_EXACT
+  if (session->view.scaling->pre_options.quality != CI_RESIZE_FAST
       && ci_plan_read (plan, "input", &t)) {
     dump_levels (&dump, &session->view.scaling->pre_options, &t);
     g_free ((gpointer) t.data);

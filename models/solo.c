@@ -66,6 +66,7 @@ read_description (const CiSection * root, CiConfig * config)
   if (divisor % 32)
     ci_section_fail (&input, "size_divisor", CI_ERROR_BAD_FORMAT, "expected a "
         "multiple of 32 (the stride of the backbone), found %d", divisor);
+  config->paste = CI_PASTE_BILINEAR;
   config->fpn.out_channels =
       ci_section_int (&fpn, "out_channels", 256, 1, 65536);
   ci_section_floats (&s, "num_grids", grids, CI_SOLO_LEVELS, CI_SOLO_LEVELS, 1,
@@ -242,6 +243,8 @@ recognise (const CiReader * r)
     return FALSE;
 
   c->input.rgb = TRUE;
+  c->input.size_rule = CI_SIZE_KEEP_RATIO;
+  c->input.interpolation = CI_RESIZE_OPENCV;
   for (gint i = 0; i < 3; i++) {
     c->input.pixel_mean[i] = mean[i];
     c->input.pixel_std[i] = std[i];

@@ -54,6 +54,7 @@ read_description (const CiSection * root, CiConfig * config)
     ci_section_fail (root, "backbone", CI_ERROR_UNSUPPORTED,
         "expected a resnet from depth 50 on or a darknet, found %s",
         ci_backbone_names[config->backbone.type]);
+  config->paste = CI_PASTE_BILINEAR;
   config->fpn.out_channels =
       ci_section_int (&fpn, "out_channels", 256, 1, 65536);
   config->yolact.proto_channels =
@@ -180,6 +181,8 @@ recognise (const CiReader * r)
         "classes is not known here", n_priors, n_conf);
   c->n_classes = n_conf / n_priors - 1;
   c->input.rgb = TRUE;
+  c->input.size_rule = CI_SIZE_FIXED;
+  c->input.interpolation = CI_RESIZE_FAST;
   for (gint i = 0; i < 3; i++) {
     gboolean darknet = c->backbone.type == CI_BACKBONE_DARKNET;
 

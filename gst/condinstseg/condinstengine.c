@@ -181,10 +181,9 @@ cond_inst_engine_get_params (const CondInstEngine * engine,
     const CondInstOptions * options, CiDetectParams * params)
 {
   ci_session_get_detect_params (engine->session, params);
-  /* scores are square roots of what the engine compares */
-  params->inference_threshold = options->score_threshold >= 0 ?
-      options->score_threshold : ci_model_get_score_threshold (engine->model);
-  params->inference_threshold *= params->inference_threshold;
+  ci_session_set_score_threshold (engine->session, params,
+      options->score_threshold >= 0 ? options->score_threshold
+      : ci_model_get_score_threshold (engine->model));
   if (options->iou_threshold >= 0)
     params->nms_threshold = options->iou_threshold;
   if (options->cross_class_iou_threshold >= 0)

@@ -88,7 +88,6 @@ cond_inst_result_add (CondInstResult * result, const CiInstance * found,
     gint n, const GQuark * labels, gfloat mask_threshold,
     const CiDetectParams * params)
 {
-  const gfloat min_score = sqrtf (params->inference_threshold);
   g_autoptr (GBytes) grids = NULL;
   guint n_before = result->instances->len;
   guint8 table[256], *cells = NULL;
@@ -96,7 +95,7 @@ cond_inst_result_add (CondInstResult * result, const CiInstance * found,
 
   /* FCOS compares the class alone with the threshold, so its scores, which
    * weigh in the centre, can be lower; the best come first */
-  while (n > 0 && found[n - 1].score < min_score)
+  while (n > 0 && found[n - 1].score < params->score_threshold)
     n--;
   for (gint i = 0; i < n; i++)
     if (found[i].grid)

@@ -80,6 +80,7 @@ find_candidates (const BoxDetect * b, const CiNode * node,
     const CiDetectParams * params)
 {
   gsize pitch = ci_map_floats (b->logits);
+  gfloat least = MAX (params->inference_threshold, params->score_threshold);
   gint n = 0;
 
   for (gint i = 0; i < b->count; i++) {
@@ -87,7 +88,7 @@ find_candidates (const BoxDetect * b, const CiNode * node,
         + (node->box_detect.background_first ? 1 : 0);
 
     for (gint k = 0; k < node->channels; k++)
-      if (p[k] > params->inference_threshold
+      if (p[k] > least
           && (!params->classes || params->classes[k]))
         b->ranks[n++] = ci_rank (p[k], i * node->channels + k);
   }

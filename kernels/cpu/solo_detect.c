@@ -476,7 +476,8 @@ run_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
   /* the kept ones gather at the front of the list */
   for (gint i = 0; i < d->n_candidates && out->count < limit; i++) {
     Candidate c = d->candidates[i];
-    gboolean keep = c.value >= d->node->solo.update_threshold;
+    gboolean keep = c.value >= MAX (d->node->solo.update_threshold,
+        d->plan->params->score_threshold);
 
     for (gint k = 0; k < out->count && keep
         && params->cross_class_threshold > 0; k++)

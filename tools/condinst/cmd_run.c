@@ -133,6 +133,7 @@ ci_cmd_run (gint argc, gchar ** argv)
   CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
   g_autofree gchar *out_dir = NULL, *dump = NULL, *input = NULL;
   gdouble score_threshold = -1;
+  gfloat threshold;
   const GOptionEntry entries[] = {
     {"output", 'o', 0, G_OPTION_ARG_FILENAME, &out_dir,
         "Folder for the drawn pictures and results.json (COCO)", "DIR"},
@@ -188,10 +189,16 @@ ci_cmd_run (gint argc, gchar ** argv)
   run.results = json_array_new ();
   run.score_threshold = score_threshold >= 0 ? score_threshold :
       ci_model_get_score_threshold (run.model);
-  /* Scores are roots of what the network's own threshold is for. */
   ci_session_get_detect_params (run.session, &run.params);
-  run.params.inference_threshold = MIN (run.params.inference_threshold,
-      run.score_threshold * run.score_threshold);
+  threshold = run.params.inference_threshold;
+  ci_session_set_score_threshold (run.session, &run.params,
+      run.score_threshold);
+  /* dumps have all that the network finds by its own thresholds, too */
+  if (dump) {
+    run.params.inference_threshold = MIN (run.params.inference_threshold,
+        threshold);
+    run.params.score_threshold = 0;
+  }
 
   status = CI_EXIT_OK;
   for (i = 2; i < argc; i++) {
