@@ -361,14 +361,16 @@ GST_START_TEST (test_matches_reference)
   const Variant *variants = wants_cuda () ? cuda_variants : cpu_variants;
   const guint n_variants = wants_cuda () ? G_N_ELEMENTS (cuda_variants)
       : G_N_ELEMENTS (cpu_variants);
-  CiGraph *graph = ci_graph_new ();
-  CiPool *pool = ci_pool_new (3);
+  CiGraph *graph;
+  CiPool *pool;
   TestWeights *weights;
   CiPlan *ref, *plans[MAX (G_N_ELEMENTS (cpu_variants),
           G_N_ELEMENTS (cuda_variants))];
 
   if (wants_cuda () && !cuda_device ())
     return;
+  graph = ci_graph_new ();
+  pool = ci_pool_new (3);
   c->build (graph, ci_graph_input (graph, c->channels), c->arg);
   weights = weights_for (graph);
   set_picks (weights);
@@ -415,12 +417,13 @@ GST_START_TEST (test_batch)
   };
   const Case *c = &batches[__i__];
   const CiDetectParams params = { 0.01f, INFINITY, 1000, CAPACITY };
-  CiGraph *graph = ci_graph_new ();
   TestWeights *weights;
+  CiGraph *graph;
   CiPlan *ref, *plan;
 
   if (!wants_cuda () || !cuda_device ())
     return;
+  graph = ci_graph_new ();
   c->build (graph, ci_graph_input (graph, c->channels), c->arg);
   weights = weights_for (graph);
   set_picks (weights);
