@@ -171,8 +171,8 @@ gboolean ci_session_configure (CiSession * session,
 /** Fills @params with the model's defaults for inference (threshold 0.05). */
 void ci_session_get_detect_params (const CiSession * session,
     CiDetectParams * params);
-/** Makes @params ask for instances of a score from @threshold on, also below the
- * model's own limits. */
+/** Makes @params ask for instances of a score from @threshold on, also below
+ * the model's own limits. */
 void ci_session_set_score_threshold (const CiSession * session,
     CiDetectParams * params, gfloat threshold);
 /**

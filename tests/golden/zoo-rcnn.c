@@ -281,7 +281,8 @@ compare_probabilities (const Run * r)
     if (ci_safetensors_lookup (r->golden, "inst.mask_probs_first3", &whole))
       for (gsize i = 0; i < 3 * n; i++)
         fail_unless (fabs (maps[i] - F32 (whole)[i])
-            <= r->variant->probability, "cell %u: %g, official %g", (guint) i, maps[i], F32 (whole)[i]);
+            <= r->variant->probability, "cell %u: %g, official %g", (guint) i,
+            maps[i], F32 (whole)[i]);
     else
       zoo_compare_tap (r->golden, "inst.mask_probs_first3", &t,
           r->variant->probability);

@@ -130,7 +130,7 @@ compare_maps (const CiSafetensors * golden, guint variant, CiPlan * plan,
       FALSE);
 }
 
-/* ---- detections ----------------------------------------------------------- */
+/* ---- detections ---------------------------------------------------------- */
 
 /* All hundred, of which many have scores that hardly differ. */
 static void

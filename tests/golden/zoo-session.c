@@ -1,0 +1,132 @@
+/*
+ * zoo-session.c: from a picture to instances in its pixels, as a user of a
+ * session has it: the networks of the zoo against their official code's
+ * outputs.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <gst/check/gstcheck.h>
+#include <string.h>
+
+#include "compare_zoo.h"
+#include "tools/condinst/picture.h"
+
+typedef struct
+{
+  const gchar *checkpoint, *outputs;
+  gint first_class;             /* of the official numbers */
+  gint min_size, max_size;      /* 0: the model's */
+  gfloat score_threshold;       /* 0: none but the model's own */
+  gdouble box, mask_iou;        /* limits; 0: those of all */
+  gboolean no_boxes;            /* has masks alone */
+} Variant;
+
+static const Variant variants[] = {
+  {"yolact/yolact_resnet50.pth", "yolact/yolact_resnet50", 0, 0, 0, 0.15f, 1,
+      0.9},
+  {"yolact/yolact_darknet53.pth", "yolact/yolact_darknet53", 0, 0, 0, 0.15f, 1,
+      0.9},
+  {"maskrcnn_d2/mask_rcnn_R_50_FPN.pkl", "maskrcnn_d2/mask_rcnn_R_50_FPN"},
+  {"maskrcnn_torchvision/maskrcnn_resnet50_fpn.pth",
+      "maskrcnn_torchvision/maskrcnn_resnet50_fpn", 1},
+  {"pointrend/pointrend_rcnn_R_50_FPN.pkl",
+      "pointrend/pointrend_rcnn_R_50_FPN"},
+  {"solo/solo_r50_fpn.pth", "solo/solo_r50_fpn", 0, 288, 416,.no_boxes = TRUE},
+  {"solo/decoupled_solo_light_r50_fpn.pth",
+        "solo/decoupled_solo_light_r50_fpn",.no_boxes = TRUE},
+  {"solo/solov2_light_448_r18_fpn.pth",
+        "solo/solov2_light_448_r18_fpn",.no_boxes = TRUE},
+};
+
+static void
+compare (const Variant * v, const CiSafetensors * golden, CiSession * session,
+    const CiInstance * instances, gint n, gint n_pixels)
+{
+  g_autofree gfloat *boxes = g_new (gfloat, 4 * n + 1);
+  g_autofree gfloat *scores = g_new (gfloat, n + 1);
+  g_autofree gint32 *classes = g_new (gint32, n + 1);
+  g_autofree guint8 *masks = g_malloc ((gsize) n * n_pixels + 1);
+  ZooDetections ours = { n, v->no_boxes ? NULL : boxes, scores, classes,
+    masks
+  };
+  ZooLimits limits = ZOO_LIMITS;
+  GError *error = NULL;
+
+  for (gint i = 0; i < n; i++) {
+    memcpy (boxes + 4 * i, &instances[i].x0, 4 * sizeof (gfloat));
+    scores[i] = instances[i].score;
+    classes[i] = instances[i].class_id + v->first_class;
+    fail_unless (ci_session_paste_mask (session, &instances[i], 0.5f,
+            masks + (gsize) i * n_pixels, &error), "%s",
+        error ? error->message : "");
+  }
+  limits.by_mask = v->no_boxes;
+  limits.box = v->box > 0 ? v->box : limits.box;
+  limits.mask_iou = v->mask_iou > 0 ? v->mask_iou : limits.mask_iou;
+  zoo_compare_detections (golden, "det", &ours, &limits);
+}
+
+GST_START_TEST (test_variant)
+{
+  const Variant *v = &variants[__i__ / 2];
+  const gchar letter = "ab"[__i__ % 2];
+  g_autofree gchar *outputs = g_strdup_printf ("%s.%c", v->outputs, letter);
+  g_autofree gchar *png = g_strdup_printf (ZOO "images/%c.png", letter);
+  CiModel *model = zoo_load_model (v->checkpoint);
+  CiSafetensors *golden = zoo_open (outputs);
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiImageFormat format = { CI_PIXEL_RGB };
+  CiPicture picture = { 0 };
+  GError *error = NULL;
+  const CiInstance *instances;
+  CiDetectParams params;
+  CiSession *session;
+  gint n;
+
+  fail_unless (ci_picture_load (&picture, png, &error));
+  format.width = picture.width;
+  format.height = picture.height;
+  options.threads = 2;
+  options.full_map = TRUE;
+  options.min_size = v->min_size;
+  options.max_size = v->max_size;
+  session = ci_session_new (model, &options, &error);
+  fail_unless (session && ci_session_configure (session, &format, &error),
+      "%s", error ? error->message : "");
+  ci_session_get_detect_params (session, &params);
+  if (v->score_threshold > 0)
+    ci_session_set_score_threshold (session, &params, v->score_threshold);
+  fail_unless (ci_session_run (session, &(CiImage) { {picture.rgb},
+              {picture.width * 3} }, &params, &instances, &n, &error), "%s",
+      error ? error->message : "");
+  compare (v, golden, session, instances, n, picture.width * picture.height);
+  ci_session_free (session);
+  ci_safetensors_free (golden);
+  ci_picture_clear (&picture);
+  ci_model_unref (model);
+}
+
+GST_END_TEST;
+
+static Suite *
+zoo_suite (void)
+{
+  Suite *s = suite_create ("zoo-session");
+  TCase *tc = tcase_create ("golden");
+
+  suite_add_tcase (s, tc);
+  tcase_set_timeout (tc, 300);
+  tcase_add_loop_test (tc, test_variant, 0, 2 * G_N_ELEMENTS (variants));
+  return s;
+}
+
+int
+main (int argc, char **argv)
+{
+  if (!g_file_test (ZOO, G_FILE_TEST_IS_DIR)) {
+    g_print ("skipped: no " ZOO "\n");
+    return 77;
+  }
+  gst_check_init (&argc, &argv);
+  return gst_check_run_suite (zoo_suite (), "zoo-session", __FILE__);
+}
