@@ -219,6 +219,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cuda_prepare_roi_align (plan, step, error);
     case CI_OP_FCOS_DETECT:
       return ci_cuda_prepare_detect (plan, step, error);
+    case CI_OP_MULTIBOX_DETECT:
+      return ci_cuda_prepare_multibox_detect (plan, step, error);
+    case CI_OP_GATHER:
+      return ci_cuda_prepare_gather (plan, step, error);
     case CI_OP_CONV_AT:
       return ci_cuda_prepare_conv_at (plan, step, error);
     case CI_OP_SOLO_DETECT:
@@ -228,6 +232,8 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     case CI_OP_MASK_HEAD:
     case CI_OP_BLEND_MASKS:
       return ci_cuda_prepare_masks (plan, step, error);
+    case CI_OP_ASSEMBLE_MASKS:
+      return ci_cuda_prepare_assemble_masks (plan, step, error);
     default:
       return ci_cuda_prepare_map (plan, step, error);
   }

@@ -411,6 +411,8 @@ fill_settings (const CiPlan * plan, CiFrameSettings * out)
   out->post_nms_top_k = params->post_nms_top_k;
   out->nms_threshold = params->nms_threshold;
   out->cross_class_threshold = params->cross_class_threshold;
+  out->nms = params->nms;
+  out->score_threshold = params->score_threshold;
   out->has_classes = params->classes != NULL;
   n_classes = plan->detections == CI_NO_VALUE ? 0
       : ci_graph_node (plan->graph, plan->detections)->channels;

@@ -55,8 +55,7 @@ lay_out (const CiPlan * plan, CiCollectArgs * out, gint * capacity,
     out->unit[i] = units[i];
     if ((i >= CI_RESULT_GRIDS && !masks) || (i == CI_RESULT_PROB && masks
             && ((masks->op == CI_OP_MASK_HEAD && !masks->mask.full_map)
-                || (masks->op == CI_OP_SOLO_MASKS
-                    && !masks->solo.full_map))))
+                || (masks->op == CI_OP_ASSEMBLE_MASKS && !masks->full_map))))
       out->unit[i] = 0;
     bytes += ci_cuda_align (n * out->unit[i]);
   }
