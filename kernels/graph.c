@@ -84,12 +84,41 @@ ci_graph_copy (const CiGraph * graph)
 const gchar *
 ci_op_name (CiOp op)
 {
-  static const gchar *const names[] = { "none", "input", "conv", "deconv",
-    "batch_norm", "group_norm", "activation", "scale", "add", "max_pool",
-    "global_avg_pool", "global_max_pool", "channel_scale", "concat",
-    "weighted_add", "upsample", "deform_conv", "fcos_detect",
-    "multibox_detect", "gather", "conv_at", "roi_align", "mask_head",
-    "blend_masks", "assemble_masks"
+  static const gchar *const names[] = {
+    [CI_OP_NONE] = "none",
+    [CI_OP_INPUT] = "input",
+    [CI_OP_CONV] = "conv",
+    [CI_OP_DECONV] = "deconv",
+    [CI_OP_BATCH_NORM] = "batch_norm",
+    [CI_OP_GROUP_NORM] = "group_norm",
+    [CI_OP_ACTIVATION] = "activation",
+    [CI_OP_SCALE] = "scale",
+    [CI_OP_ADD] = "add",
+    [CI_OP_MAX_POOL] = "max_pool",
+    [CI_OP_GLOBAL_AVG_POOL] = "global_avg_pool",
+    [CI_OP_GLOBAL_MAX_POOL] = "global_max_pool",
+    [CI_OP_CHANNEL_SCALE] = "channel_scale",
+    [CI_OP_CONCAT] = "concat",
+    [CI_OP_COORDS] = "coords",
+    [CI_OP_WEIGHTED_ADD] = "weighted_add",
+    [CI_OP_RESIZE] = "resize",
+    [CI_OP_DEFORM_CONV] = "deform_conv",
+    [CI_OP_FCOS_DETECT] = "fcos_detect",
+    [CI_OP_RPN] = "rpn",
+    [CI_OP_BOX_DETECT] = "box_detect",
+    [CI_OP_MULTIBOX_DETECT] = "multibox_detect",
+    [CI_OP_GATHER] = "gather",
+    [CI_OP_CONV_AT] = "conv_at",
+    [CI_OP_ROI_ALIGN] = "roi_align",
+    [CI_OP_MASK_HEAD] = "mask_head",
+    [CI_OP_BLEND_MASKS] = "blend_masks",
+    [CI_OP_SOLO_DETECT] = "solo_detect",
+    [CI_OP_SOLO_MASKS] = "solo_masks",
+    [CI_OP_CLASS_MASKS] = "class_masks",
+    [CI_OP_POINT_REND] = "point_rend",
+    [CI_OP_ASSEMBLE_MASKS] = "assemble_masks",
+    [CI_OP_ASSEMBLE_ITEMS] = "assemble_items",
+    [CI_OP_RESCORE] = "rescore",
   };
 
   return names[op];

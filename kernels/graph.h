@@ -38,6 +38,8 @@ typedef enum
   CI_OP_MASK_HEAD,
   CI_OP_BLEND_MASKS,
   CI_OP_ASSEMBLE_MASKS,
+  CI_OP_ASSEMBLE_ITEMS,
+  CI_OP_RESCORE,
 } CiOp;
 
 typedef enum

@@ -102,3 +102,35 @@ ci_graph_assemble_masks (CiGraph * graph, CiValue prototypes,
   node->capacity = ci_graph_node (graph, detections)->capacity;
   return value;
 }
+
+CiValue
+ci_graph_assemble_items (CiGraph * graph, CiValue prototypes,
+    CiValue detections, CiValue coefficients)
+{
+  CiValue srcs[3] = { prototypes, detections, coefficients }, value;
+  CiNode *node = ci_graph_add_node (graph, CI_OP_ASSEMBLE_ITEMS, CI_KIND_MAP,
+      srcs, 3, NULL, &value);
+
+  g_assert (ci_graph_node (graph, coefficients)->channels
+      == ci_graph_node (graph, prototypes)->channels);
+  node->channels = 1;
+  node->items = ci_graph_node (graph, detections)->capacity;
+  node->counted_by = detections;
+  return value;
+}
+
+CiValue
+ci_graph_rescore (CiGraph * graph, CiValue detections, CiValue quality)
+{
+  const CiNode *list = ci_graph_node (graph, detections);
+  const CiNode *items = ci_graph_node (graph, quality);
+  CiValue srcs[2] = { detections, quality }, value;
+  CiNode *node = ci_graph_add_node (graph, CI_OP_RESCORE, CI_KIND_ROWS, srcs,
+      2, NULL, &value);
+
+  g_assert (items->counted_by == detections
+      && (items->channels == 1 || items->channels == list->channels));
+  node->channels = 1;
+  node->capacity = list->capacity;
+  return value;
+}

@@ -343,37 +343,15 @@ CiValue ci_graph_gather (CiGraph * graph, const CiValue * srcs, gint n_levels,
  * cut to the box and one cell around it. Result: one soft grid per detection,
  * of what is left, or, with @full_map, of the whole map with zeros around that.
  */
-CiValue ci_graph_class_masks (CiGraph * graph, CiValue src,
-    CiValue detections, const gchar * name, gint out_channels,
-    gint first_channel);
-
-typedef struct
-{
-  gint stride;                  /* of the features, 4 */
-  gint coarse_size;             /* cells a side of the coarse logits, 7 */
-  gint channels;                /* of the hidden layers, 256 */
-  gint n_layers;                /* hidden ones, 3 */
-  gint start_size;              /* of the first map, 28 */
-  gint n_steps;                 /* doublings, 3 */
-  gint n_points;                /* new ones of a step, 784 */
-} CiPointRendParams;
-
-/**
- * PointRend's subdivision inference (Kirillov et al., CVPR 2020, section 3.2;
- * projects/PointRend/point_rend; SEMANTICS-pointrend): logits of all cells of a
- * map of start_size by the point head, `@name.fc1`, ... and `@name.predictor`
- * (weight, bias), from @features and @coarse at the cells' centres; then
- * n_steps times bilinear x2 and new logits for the n_points most uncertain
- * cells; sigmoid. @coarse has the coarse logits of each of @detections,
- * classes x coarse_size x coarse_size, as a row of channels of one cell; they
- * join the input of each layer.
- * Only the channel of the detection's class is followed, nothing depends on the
- * others. Result: one grid of start_size << n_steps per detection, stretched
- * over its box.
- */
-CiValue ci_graph_point_rend (CiGraph * graph, CiValue features,
-    CiValue coarse, CiValue detections, const gchar * name,
-    const CiPointRendParams * params);
+CiValue ci_graph_assemble_masks (CiGraph * graph, CiValue prototypes,
+    CiValue detections, CiValue coefficients, gboolean full_map);
+/** The same, the whole maps, as items: 1 x h x w. */
+CiValue ci_graph_assemble_items (CiGraph * graph, CiValue prototypes,
+    CiValue detections, CiValue coefficients);
+/** CiDetections.mask_scores: scores of @detections times the one value, or that
+ * of its class, in the item of @quality (channels x 1 x 1). */
+CiValue ci_graph_rescore (CiGraph * graph, CiValue detections,
+    CiValue quality);
 
 /**
  * Convolution `@name.{weight,bias}`, stride 1, evaluated only at the cells of
@@ -739,6 +717,8 @@ typedef struct
   const gint32 *levels;
   const gint32 *cells;          /* row-major cell in its level, or prior */
   const gfloat *locations;      /* count x 2, x and y, pixels of the input */
+  const gfloat *mask_scores;    /* what counts in place of scores, in any order;
+                                   NULL if the graph does not rescore */
 } CiDetections;
 
 /** One soft grid: @width x @height probabilities of the cells

@@ -427,6 +427,8 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
       case CI_KIND_ROWS:
         buffer->map = (CiMap) {
         node->channels, capacity, 1, 1, NULL, 1};
+        if (node->op == CI_OP_RESCORE)
+          plan->rescored = i;
         if (!(buffer->map.data = alloc (plan, capacity * node->channels
                     * sizeof (gfloat), error)))
           return FALSE;
@@ -536,7 +538,7 @@ ci_plan_compile (const CiGraph * graph, const CiWeights * weights,
   plan->batch = options->backend == CI_BACKEND_CUDA ? MAX (options->batch, 1)
       : 1;
   plan->max_in_flight = MAX (options->max_in_flight, plan->batch);
-  plan->detections = plan->masks = CI_NO_VALUE;
+  plan->detections = plan->masks = plan->rescored = CI_NO_VALUE;
   plan->extra = g_ptr_array_new_with_free_func (free);
   plan->names = g_ptr_array_new ();
   plan->buffers = g_new0 (CiBuffer, n);
@@ -695,6 +697,8 @@ show_results (CiPlan * plan)
     plan->found = (CiDetections) {
     d->count, d->boxes, d->scores, d->classes, d->levels, d->cells,
           d->locations};
+    if (plan->rescored != CI_NO_VALUE)
+      plan->found.mask_scores = ci_plan_map (plan, plan->rescored)->data;
   }
   if (plan->masks != CI_NO_VALUE)
     plan->found_grids = plan->buffers[plan->masks].grids;

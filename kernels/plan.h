@@ -128,7 +128,7 @@ struct _CiPlan
   gsize arena_bytes;
   GPtrArray *extra;             /* other memory, freed with the plan */
   GPtrArray *names;
-  CiValue detections, masks;
+  CiValue detections, masks, rescored;
   gdouble flops;
 
   const CiDetectParams *params; /* of the current run */

@@ -706,6 +706,8 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     [CI_OP_MASK_HEAD] = run_mask_head,
     [CI_OP_BLEND_MASKS] = run_blend_masks,
     [CI_OP_ASSEMBLE_MASKS] = ci_ref_run_assemble_masks,
+    [CI_OP_ASSEMBLE_ITEMS] = ci_ref_run_assemble_items,
+    [CI_OP_RESCORE] = ci_ref_run_rescore,
   };
   const CiNode *node = step->node;
   State *state;
@@ -725,7 +727,8 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
   }
   state = g_new0 (State, 1);
   step->run = funcs[node->op];
-  step->all_items = node->op == CI_OP_ROI_ALIGN;
+  step->all_items = node->op == CI_OP_ROI_ALIGN
+      || node->op == CI_OP_ASSEMBLE_ITEMS;
   step->state = state;
   step->free_state = state_free;
   switch (node->op) {

@@ -19,6 +19,17 @@ gboolean ci_ref_run_multibox_detect (CiPlan * plan, CiStep * step,
 gboolean ci_ref_run_gather (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_ref_run_assemble_masks (CiPlan * plan, CiStep * step,
     GError ** error);
+gboolean ci_ref_run_assemble_items (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_ref_run_rescore (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_ref_prepare_solo (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_ref_prepare_rpn (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_ref_prepare_box_detect (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_ref_prepare_class_masks (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_ref_prepare_point_rend (CiPlan * plan, CiStep * step,
+    GError ** error);
 
 G_END_DECLS
 

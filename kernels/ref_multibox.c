@@ -240,17 +240,34 @@ is_inside (gint i, gint n, gfloat lo, gfloat hi)
   return i >= first && i < end;
 }
 
+/* A cell of the mask of detection @n. */
+static gdouble
+assemble_cell (const CiPlan * plan, const CiNode * node, gint n, gint y,
+    gint x)
+{
+  const CiMap *src = &plan->buffers[node->srcs[0]].map;
+  const gfloat *box = plan->buffers[node->srcs[1]].detections.boxes + 4 * n;
+  const gfloat *row = plan->buffers[node->srcs[2]].map.data + n * src->c;
+  gdouble sum = 0;
+
+  if (!is_inside (x, src->w, box[0] / plan->width, box[2] / plan->width)
+      || !is_inside (y, src->h, box[1] / plan->height,
+          box[3] / plan->height))
+    return 0;
+  for (gint c = 0; c < src->c; c++)
+    sum += (gdouble) row[c] * at (src, c, y, x);
+  return 1 / (1 + exp (-sum));
+}
+
 gboolean
 ci_ref_run_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
   const CiMap *src = ci_plan_map (plan, node->srcs[0]);
-  const CiDetectionBuffer *d = &plan->buffers[node->srcs[1]].detections;
-  const gfloat *rows = ci_plan_map (plan, node->srcs[2])->data;
+  gint count = plan->buffers[node->srcs[1]].detections.count;
   CiBuffer *out = &plan->buffers[step->value];
 
-  for (gint n = 0; n < d->count; n++) {
-    const gfloat *box = d->boxes + 4 * n;
+  for (gint n = 0; n < count; n++) {
     gfloat *prob = out->prob + n * out->grid_size;
 
     /* the whole map, also where only the box is asked for */
@@ -258,16 +275,36 @@ ci_ref_run_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
     0, 0, src->w, src->h,.prob = prob};
     ci_plan_place_grid (plan, &out->grids[n]);
     for (gint y = 0; y < src->h; y++)
-      for (gint x = 0; x < src->w; x++, prob++) {
-        gdouble sum = 0;
-
-        for (gint c = 0; c < src->c; c++)
-          sum += (gdouble) rows[n * src->c + c] * at (src, c, y, x);
-        *prob = is_inside (x, src->w, box[0] / plan->width,
-            box[2] / plan->width) && is_inside (y, src->h,
-            box[1] / plan->height, box[3] / plan->height)
-            ? 1 / (1 + exp (-sum)) : 0;
-      }
+      for (gint x = 0; x < src->w; x++)
+        *prob++ = assemble_cell (plan, node, n, y, x);
   }
+  return TRUE;
+}
+
+gboolean
+ci_ref_run_assemble_items (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiMap *dst = ci_plan_map (plan, step->value);
+  gint count = ci_plan_count_items (plan, step->node);
+  gfloat *out = dst->data;
+
+  for (gint n = 0; n < count; n++)
+    for (gint y = 0; y < dst->h; y++)
+      for (gint x = 0; x < dst->w; x++)
+        *out++ = assemble_cell (plan, step->node, n, y, x);
+  return TRUE;
+}
+
+gboolean
+ci_ref_run_rescore (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiDetectionBuffer *d = &plan->buffers[node->srcs[0]].detections;
+  const CiMap *quality = ci_plan_map (plan, node->srcs[1]);
+  gfloat *out = ci_plan_map (plan, step->value)->data;
+
+  for (gint n = 0; n < d->count; n++)
+    out[n] = d->scores[n] * quality->data[n * quality->c
+        + (quality->c == 1 ? 0 : d->classes[n])];
   return TRUE;
 }

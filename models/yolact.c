@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define HEAD "prediction_layers.0."
+#define MASKIOU "maskiou_net.maskiou_net."
 #define PROTO_CONVS 3           /* before the upsampling */
 
 /* ---- description -------------------------------------------------------- */
@@ -196,10 +197,10 @@ recognise (const CiReader * r)
   c->yolact.proto_channels = ci_reader_dim (r, 0, "proto_net.0.weight");
   c->yolact.num_prototypes = ci_reader_dim (r, 0, "proto_net.10.weight");
   c->yolact.head_channels = ci_reader_dim (r, 0, HEAD "upfeature.0.weight");
-  c->yolact.rescore = ci_reader_has (r, "maskiou_net.maskiou_net.0.weight");
+  c->yolact.rescore = ci_reader_has (r, MASKIOU "0.weight");
   for (gint i = 0; i < CI_MASKIOU_CONVS && c->yolact.rescore; i++)
     c->yolact.maskiou_channels[i] = ci_reader_dim (r, 0,
-        "maskiou_net.maskiou_net.%d.weight", 2 * i);
+        MASKIOU "%d.weight", 2 * i);
   c->inference.nms_threshold = 0.5;
   c->inference.pre_nms_top_k = 200;
   c->inference.score_threshold = 0.15f;
@@ -296,6 +297,28 @@ predict (CiGraph * g, const CiValue * x, const gchar * name, gint channels,
   }
 }
 
+/* YOLACT++'s mask re-scoring: how good each mask is, by classes. */
+static void
+build_rescoring (CiGraph * g, const CiConfig * config, CiValue prototypes,
+    CiValue detections, CiValue coefficients)
+{
+  CiValue x = ci_graph_assemble_items (g, prototypes, detections,
+      coefficients);
+  g_autofree gchar *last = g_strdup_printf (MASKIOU "%d",
+      2 * CI_MASKIOU_CONVS);
+
+  for (gint i = 0; i < CI_MASKIOU_CONVS; i++) {
+    g_autofree gchar *name = g_strdup_printf (MASKIOU "%d", 2 * i);
+
+    x = ci_graph_conv (g, x, name, config->yolact.maskiou_channels[i], 3, 2, 0,
+        1, TRUE);
+    x = ci_graph_activation (g, x, CI_ACTIVATION_RELU);
+  }
+  x = conv_relu (g, x, last, config->n_classes, 1);
+  x = ci_graph_global_max_pool (g, x);
+  ci_graph_name (g, ci_graph_rescore (g, detections, x), "pre.mask_scores");
+}
+
 static void
 build (CiGraph * g, CiValue input, const CiConfig * config,
     const CiBuildOptions * options)
@@ -332,6 +355,8 @@ build (CiGraph * g, CiValue input, const CiConfig * config,
   detections = ci_graph_multibox_detect (g, levels, CI_YOLACT_LEVELS, &params);
   coefficients = ci_graph_gather (g, mask, CI_YOLACT_LEVELS, detections, k);
   ci_graph_name (g, coefficients, "pre.params");
+  if (config->yolact.rescore)
+    build_rescoring (g, config, prototypes, detections, coefficients);
   ci_graph_output (g, ci_graph_assemble_masks (g, prototypes, detections,
           coefficients, options->full_map), "masks");
 }

@@ -22,8 +22,10 @@ typedef struct
   const CiDetectionBuffer *detections;
   const gfloat *rows;
   CiBuffer *out;
+  const CiMap *items;           /* or NULL: grids are wanted */
   gint pitch;                   /* of planes, in floats */
   gfloat *planes;               /* the prototypes as planes */
+  gfloat *rows_of_items;        /* per task: one */
 } Assemble;
 
 static void
@@ -32,6 +34,7 @@ assemble_free (gpointer data)
   Assemble *m = data;
 
   free (m->planes);
+  free (m->rows_of_items);
   g_free (m);
 }
 
@@ -104,13 +107,37 @@ assemble_detection (const Assemble * m, gint n)
         m->planes + (gsize) y * m->pitch + x0, x1 - x0, prob);
 }
 
+/* The whole map in the first lane of its blocks. */
+static void
+assemble_item (const Assemble * m, gint n, gfloat * row)
+{
+  const CiMap *map = m->prototypes;
+  const gfloat *box = m->detections->boxes + 4 * n;
+  gfloat width = m->plan->width, height = m->plan->height;
+  gfloat *out = m->items->data + n * ci_map_floats (m->items);
+  gint x0, x1, y0, y1;
+
+  memset (out, 0, ci_map_floats (m->items) * sizeof (gfloat));
+  cell_range (box[0] / width, box[2] / width, map->w, &x0, &x1);
+  cell_range (box[1] / height, box[3] / height, map->h, &y0, &y1);
+  for (gint y = y0; y < y1 && x0 < x1; y++) {
+    assemble_row (m, m->rows + (gsize) n * map->c,
+        m->planes + (gsize) y * m->pitch + x0, x1 - x0, row);
+    for (gint x = x0; x < x1; x++)
+      out[((gsize) y * map->w + x) * CI_BLOCK] = row[x - x0];
+  }
+}
+
 static void
 assemble_task (gpointer data, gint task, gint n_tasks)
 {
   Assemble *m = data;
 
   for (gint n = task; n < m->detections->count; n += n_tasks)
-    assemble_detection (m, n);
+    if (m->items)
+      assemble_item (m, n, m->rows_of_items + (gsize) task * m->pitch);
+    else
+      assemble_detection (m, n);
 }
 
 /* One plane. */
@@ -141,7 +168,7 @@ run_assemble (CiPlan * plan, CiStep * step, GError ** error)
 }
 
 gboolean
-ci_cpu_prepare_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
+ci_cpu_prepare_assemble (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
   const CiMap *map = ci_plan_map (plan, node->srcs[0]);
@@ -160,5 +187,35 @@ ci_cpu_prepare_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
   /* groups may begin at the last cell */
   m->planes = ci_aligned_alloc0 (((gsize) map->c * map->h * m->pitch
           + (GROUP + 1) * CI_BLOCK) * sizeof (gfloat), error);
-  return m->planes != NULL;
+  if (node->op == CI_OP_ASSEMBLE_ITEMS) {
+    step->all_items = TRUE;
+    m->items = ci_plan_map (plan, step->value);
+    m->rows_of_items = ci_aligned_alloc0 ((gsize) m->pitch * sizeof (gfloat)
+        * ci_pool_get_n_threads (plan->pool), error);
+  }
+  return m->planes && (!m->items || m->rows_of_items);
+}
+
+/* ---- scores of masks ---------------------------------------------------- */
+
+static gboolean
+run_rescore (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiNode *node = step->node;
+  const CiDetectionBuffer *d = &plan->buffers[node->srcs[0]].detections;
+  const CiMap *quality = ci_plan_map (plan, node->srcs[1]);
+  gfloat *out = ci_plan_map (plan, step->value)->data;
+
+  /* a map of one cell is a row of channels */
+  for (gint n = 0; n < d->count; n++)
+    out[n] = d->scores[n] * quality->data[n * ci_map_floats (quality)
+        + (quality->c == 1 ? 0 : d->classes[n])];
+  return TRUE;
+}
+
+gboolean
+ci_cpu_prepare_rescore (CiPlan * plan, CiStep * step, GError ** error)
+{
+  step->run = run_rescore;
+  return TRUE;
 }

@@ -53,6 +53,15 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_mask_head (plan, step, error);
     case CI_OP_BLEND_MASKS:
       return ci_cpu_prepare_blend_masks (plan, step, error);
+    case CI_OP_ASSEMBLE_MASKS:
+    case CI_OP_ASSEMBLE_ITEMS:
+      return ci_cpu_prepare_assemble (plan, step, error);
+    case CI_OP_RESCORE:
+      return ci_cpu_prepare_rescore (plan, step, error);
+    case CI_OP_SOLO_DETECT:
+      return ci_cpu_prepare_solo_detect (plan, step, error);
+    case CI_OP_SOLO_MASKS:
+      return ci_cpu_prepare_solo_masks (plan, step, error);
     case CI_OP_CLASS_MASKS:
       return ci_cpu_prepare_class_masks (plan, step, error);
     case CI_OP_POINT_REND:

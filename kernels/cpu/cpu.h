@@ -59,7 +59,9 @@ gboolean ci_cpu_prepare_mask_head (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step,
     GError ** error);
-gboolean ci_cpu_prepare_assemble_masks (CiPlan * plan, CiStep * step,
+gboolean ci_cpu_prepare_assemble (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_rescore (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_point_rend (CiPlan * plan, CiStep * step,
     GError ** error);

@@ -233,7 +233,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     case CI_OP_BLEND_MASKS:
       return ci_cuda_prepare_masks (plan, step, error);
     case CI_OP_ASSEMBLE_MASKS:
-      return ci_cuda_prepare_assemble_masks (plan, step, error);
+    case CI_OP_ASSEMBLE_ITEMS:
+      return ci_cuda_prepare_assemble (plan, step, error);
+    case CI_OP_RESCORE:
+      return ci_cuda_prepare_rescore (plan, step, error);
     default:
       return ci_cuda_prepare_map (plan, step, error);
   }

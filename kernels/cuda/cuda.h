@@ -180,8 +180,9 @@ gboolean ci_cuda_prepare_gather (CiPlan *plan, CiStep *step, GError **error);
 gboolean ci_cuda_prepare_conv_at (CiPlan *plan, CiStep *step,
     GError **error);
 gboolean ci_cuda_prepare_masks (CiPlan *plan, CiStep *step, GError **error);
-gboolean ci_cuda_prepare_assemble_masks (CiPlan *plan, CiStep *step,
+gboolean ci_cuda_prepare_assemble (CiPlan *plan, CiStep *step,
     GError **error);
+gboolean ci_cuda_prepare_rescore (CiPlan *plan, CiStep *step, GError **error);
 
 /* @n maps side by side into a canvas, with zeros between them. */
 gboolean ci_cuda_canvas_pack (CiPlan *plan, const CiView *srcs, gint n,

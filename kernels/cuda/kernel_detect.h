@@ -37,6 +37,7 @@ typedef struct
   int32_t *count;
   float *boxes, *scores, *locations;
   int32_t *classes, *levels, *cells;
+  float *mask_scores;           /* or NULL */
 } CiDeviceDetections;
 
 /* ---- helpers ----------------------------------------------------------- */

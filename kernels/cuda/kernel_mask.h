@@ -506,6 +506,7 @@ enum
   CI_RESULT_CLASSES,
   CI_RESULT_LEVELS,
   CI_RESULT_CELLS,
+  CI_RESULT_MASK_SCORES,
   CI_RESULT_GRIDS,
   CI_RESULT_MASKS,              /* bytes, */
   CI_RESULT_PROB,               /* and floats of the grids' cells */

@@ -1,6 +1,6 @@
 /*
- * kernel_multibox.h: what a thread computes of heads with priors and of masks of
- * prototypes (SEMANTICS-yolact).
+ * kernel_multibox.h: what a thread computes of heads with priors and of masks
+ * of prototypes (SEMANTICS-yolact).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -117,7 +117,7 @@ ci_multibox_key_box (const CiMultiboxArgs * a, CiKey key)
   return ci_prior_box (a, &s);
 }
 
-/* ---- candidates ---------------------------------------------------------- */
+/* ---- candidates --------------------------------------------------------- */
 
 /* Element: a prior. Few have a class that comes close to the background; exact
  * numbers are made of those only. */
@@ -172,7 +172,7 @@ ci_multibox_candidates_element (const CiMultiboxArgs * a, int64_t i)
   }
 }
 
-/* ---- within a class ------------------------------------------------------ */
+/* ---- within a class ----------------------------------------------------- */
 
 typedef struct
 {
@@ -232,7 +232,7 @@ ci_multibox_class_block (const CiMultiboxArgs * a, void *shared, int bx,
   return 0;
 }
 
-/* ---- of all classes ------------------------------------------------------ */
+/* ---- of all classes ----------------------------------------------------- */
 
 #define CI_ALIVE_WORDS ((CI_MAX_PRE_NMS + 31) / 32)
 
@@ -399,7 +399,7 @@ ci_multibox_merge_block (const CiMultiboxArgs * a, void *shared, int bx,
   return 1;
 }
 
-/* ---- what else is said of detections -------------------------------------- */
+/* ---- what else is said of detections ------------------------------------ */
 
 typedef struct
 {
@@ -427,7 +427,7 @@ ci_gather_element (const CiGatherArgs * a, int64_t i)
       + prior * a->channels + c);
 }
 
-/* ---- masks of prototypes -------------------------------------------------- */
+/* ---- masks of prototypes ------------------------------------------------ */
 
 #define CI_ASSEMBLE_THREADS 256
 #define CI_ASSEMBLE_BLOCKS 8    /* that share a detection's cells */
@@ -506,6 +506,7 @@ ci_assemble_cell (const CiAssembleMasksArgs * a, const float *weights, int y,
 
     ci_load8 (v, at + c, in);
     CI_UNROLL for (int k = 0; k < CI_OCTET; k++)
+      if (c + k < v->c)
         sum += in[k] * weights[c + k];
   }
   return ci_sigmoid (sum);
@@ -525,10 +526,8 @@ ci_assemble_masks_block (const CiAssembleMasksArgs * a, void *shared, int bx,
   if (phase == 0) {
     int n = a->prototypes.c;
 
-    /* channels that fill the last octet count nothing */
-    for (int i = thread; i < (n + CI_OCTET - 1) / CI_OCTET * CI_OCTET;
-        i += CI_ASSEMBLE_THREADS)
-      s->weights[i] = i < n ? a->rows[(int64_t) bx * n + i] : 0.0f;
+    for (int i = thread; i < n; i += CI_ASSEMBLE_THREADS)
+      s->weights[i] = a->rows[(int64_t) bx * n + i];
     if (thread == 0)
       s->before = 0;
     return 1;
@@ -565,6 +564,55 @@ ci_assemble_masks_block (const CiAssembleMasksArgs * a, void *shared, int bx,
   return 0;
 }
 
+/* ---- scores of masks ---------------------------------------------------- */
+
+/* Whole maps as items: of one channel. */
+typedef struct
+{
+  CiAssembleMasksArgs masks;    /* without its results */
+  CiView dst;
+} CiAssembleItemsArgs;
+
+/* Element: a cell of a detection's map. */
+CI_HD void
+ci_assemble_items_element (const CiAssembleItemsArgs * a, int64_t i)
+{
+  const CiView *v = &a->masks.prototypes;
+  int64_t area = (int64_t) v->h * v->w;
+  int n = (int) (i / area), cell = (int) (i - n * area), y = cell / v->w;
+  int x = cell - y * v->w;
+  float out[CI_OCTET] = { 0.0f };
+  CiDeviceGrid part;
+
+  if (n >= *a->masks.detections.count)
+    return;
+  part = ci_assemble_part (&a->masks, n);
+  if (y >= part.y && y < part.y + part.height && x >= part.x
+      && x < part.x + part.width)
+    out[0] = ci_assemble_cell (&a->masks, a->masks.rows
+        + (int64_t) n * v->c, y, x);
+  ci_store8 (&a->dst, ci_view_at (&a->dst, n, y, x), out);
+}
+
+typedef struct
+{
+  CiDeviceDetections detections;
+  CiView quality;
+  float *rows;                  /* the same as detections.mask_scores */
+} CiRescoreArgs;
+
+/* Element: a detection. */
+CI_HD void
+ci_rescore_element (const CiRescoreArgs * a, int64_t i)
+{
+  const CiView *v = &a->quality;
+  int c = v->c == 1 ? 0 : a->detections.classes[i];
+
+  if (i < *a->detections.count)
+    a->rows[i] = a->detections.mask_scores[i] = a->detections.scores[i]
+        * ci_load (v, ci_view_at (v, (int) i, 0, 0) + c);
+}
+
 #define CI_MULTIBOX_KERNELS(ELEMENT, BLOCK) \
   ELEMENT (multibox_candidates, CiMultiboxArgs) \
   BLOCK (multibox_class, CiMultiboxArgs, CI_SELECT_THREADS, \
@@ -573,6 +621,8 @@ ci_assemble_masks_block (const CiAssembleMasksArgs * a, void *shared, int bx,
       sizeof (CiMultiboxShared)) \
   ELEMENT (gather, CiGatherArgs) \
   BLOCK (assemble_masks, CiAssembleMasksArgs, CI_ASSEMBLE_THREADS, \
-      sizeof (CiAssembleShared))
+      sizeof (CiAssembleShared)) \
+  ELEMENT (assemble_items, CiAssembleItemsArgs) \
+  ELEMENT (rescore, CiRescoreArgs)
 
 #endif /* CI_KERNEL_MULTIBOX_H */

@@ -135,7 +135,7 @@ ci_cuda_prepare_gather (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* ---- masks --------------------------------------------------------------- */
+/* ---- masks -------------------------------------------------------------- */
 
 static gboolean
 run_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
@@ -147,23 +147,36 @@ run_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
       args.detections.capacity, CI_ASSEMBLE_BLOCKS, 1, error);
 }
 
+static gboolean
+run_assemble_items (CiPlan * plan, CiStep * step, GError ** error)
+{
+  CiAssembleItemsArgs args = *(const CiAssembleItemsArgs *) step->state;
+
+  args.masks.prototypes = ci_cuda_image_view (plan, args.masks.prototypes);
+  return ci_cuda_elements (plan, CI_KERNEL_assemble_items, &args,
+      (gint64) args.masks.detections.capacity * args.dst.h * args.dst.w,
+      error);
+}
+
 gboolean
-ci_cuda_prepare_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
+ci_cuda_prepare_assemble (CiPlan * plan, CiStep * step, GError ** error)
 {
   const CiNode *node = step->node;
+  gboolean items = node->op == CI_OP_ASSEMBLE_ITEMS;
   CiView prototypes = ci_cuda_view (plan, node->srcs[0]);
-  CiAssembleMasksArgs *args = g_new0 (CiAssembleMasksArgs, 1);
+  CiAssembleItemsArgs *args = g_new0 (CiAssembleItemsArgs, 1);
 
   step->state = args;
   step->free_state = g_free;
-  step->run = run_assemble_masks;
+  step->run = items ? run_assemble_items : run_assemble_masks;
   if (prototypes.c > CI_MAX_PROTOTYPES) {
     g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
         "masks of %d prototypes (at most %d)", prototypes.c,
         CI_MAX_PROTOTYPES);
     return FALSE;
   }
-  *args = (CiAssembleMasksArgs) {
+  /* the masks' arguments are the first part of the items' */
+  args->masks = (CiAssembleMasksArgs) {
     .prototypes = prototypes,
     .detections = ci_cuda_list (plan, node->srcs[1]),
     .rows = ci_plan_map (plan, node->srcs[2])->data,
@@ -172,5 +185,32 @@ ci_cuda_prepare_assemble_masks (CiPlan * plan, CiStep * step, GError ** error)
     .full_map = node->full_map,
     .out = ci_cuda_masks (plan),
   };
+  if (items)
+    args->dst = ci_cuda_view (plan, step->value);
+  return TRUE;
+}
+
+/* ---- scores of masks ---------------------------------------------------- */
+
+static gboolean
+run_rescore (CiPlan * plan, CiStep * step, GError ** error)
+{
+  const CiRescoreArgs *args = step->state;
+
+  return ci_cuda_elements (plan, CI_KERNEL_rescore, args,
+      args->detections.capacity, error);
+}
+
+gboolean
+ci_cuda_prepare_rescore (CiPlan * plan, CiStep * step, GError ** error)
+{
+  CiRescoreArgs *args = g_new (CiRescoreArgs, 1);
+
+  step->state = args;
+  step->free_state = g_free;
+  step->run = run_rescore;
+  *args = (CiRescoreArgs) {
+  ci_cuda_detections (plan), ci_cuda_view (plan, step->node->srcs[1]),
+        ci_plan_map (plan, step->value)->data};
   return TRUE;
 }

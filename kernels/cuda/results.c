@@ -31,6 +31,7 @@ lay_out (const CiPlan * plan, CiCollectArgs * out, gint * capacity,
     [CI_RESULT_CLASSES] = sizeof (gint32),
     [CI_RESULT_LEVELS] = sizeof (gint32),
     [CI_RESULT_CELLS] = sizeof (gint32),
+    [CI_RESULT_MASK_SCORES] = sizeof (float),
     [CI_RESULT_GRIDS] = sizeof (CiDeviceGrid),
     [CI_RESULT_MASKS] = sizeof (guint8),
     [CI_RESULT_PROB] = sizeof (float),
@@ -53,7 +54,8 @@ lay_out (const CiPlan * plan, CiCollectArgs * out, gint * capacity,
 
     out->at[i] = bytes;
     out->unit[i] = units[i];
-    if ((i >= CI_RESULT_GRIDS && !masks) || (i == CI_RESULT_PROB && masks
+    if ((i == CI_RESULT_MASK_SCORES && plan->rescored == CI_NO_VALUE)
+        || (i >= CI_RESULT_GRIDS && !masks) || (i == CI_RESULT_PROB && masks
             && ((masks->op == CI_OP_MASK_HEAD && !masks->mask.full_map)
                 || (masks->op == CI_OP_ASSEMBLE_MASKS && !masks->full_map))))
       out->unit[i] = 0;
@@ -147,6 +149,7 @@ detections_in (const CiCudaResults * r, gconstpointer block)
     .classes = part (r, block, CI_RESULT_CLASSES),
     .levels = part (r, block, CI_RESULT_LEVELS),
     .cells = part (r, block, CI_RESULT_CELLS),
+    .mask_scores = part (r, block, CI_RESULT_MASK_SCORES),
   };
 }
 
@@ -256,7 +259,8 @@ ci_cuda_read_results (CiPlan * plan, gconstpointer pinned, GError ** error)
     ci_plan_place_grid (plan, &r->grids[i]);
   }
   plan->found = (CiDetections) {
-  *d.count, d.boxes, d.scores, d.classes, d.levels, d.cells, d.locations};
+  *d.count, d.boxes, d.scores, d.classes, d.levels, d.cells, d.locations,
+        d.mask_scores};
   plan->found_grids = m.grids ? r->grids : NULL;
   return TRUE;
 }

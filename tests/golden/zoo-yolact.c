@@ -227,6 +227,34 @@ compare_detections (const CiSafetensors * golden, const gchar * prefix,
   zoo_compare_detections (golden, prefix, &ours, &limits);
 }
 
+/* The masks' scores of the last run belong to boxes that are there. */
+static void
+compare_mask_scores (const CiSafetensors * golden, CiPlan * plan)
+{
+  CiTensor expected, scores, classes;
+  gint n_found = 0;
+  CiDetections d;
+
+  ci_plan_get_detections (plan, &d);
+  fail_unless_equals_int (d.mask_scores != NULL,
+      ci_safetensors_lookup (golden, "det.mask_scores", &expected));
+  if (!d.mask_scores)
+    return;
+  scores = golden_get (golden, "det.scores");
+  classes = golden_get (golden, "det.classes");
+  for (gint k = 0; k < expected.dims[0]; k++)
+    for (gint i = 0; i < d.count; i++)
+      if (d.classes[i] == ((const gint64 *) classes.data)[k]
+          && fabs (d.scores[i] - F32 (scores)[k]) <= 1e-3
+          && fabs (d.mask_scores[i] - F32 (expected)[k]) <= 1e-3) {
+        n_found++;
+        break;
+      }
+  fail_unless (n_found >= expected.dims[0] - 1,
+      "%d mask scores of %d are the official ones", n_found,
+      (gint) expected.dims[0]);
+}
+
 static void
 run (CiPlan * plan, CiNms nms, gint limit, gfloat score_threshold)
 {
@@ -268,6 +296,7 @@ GST_START_TEST (test_variant)
   compare_all (golden, plan);
   run (plan, CI_NMS_DEFAULT, 100, 0.15f);
   compare_detections (golden, "det", plan, &picture);
+  compare_mask_scores (golden, plan);
   run (plan, CI_NMS_FAST_CROSS_CLASS, CAPACITY, 0.15f);
   compare_detections (golden, "det_cross_class", plan, &picture);
   ci_plan_free (plan);

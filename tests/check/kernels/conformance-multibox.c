@@ -8,6 +8,7 @@
 
 #define WITHOUT_MASKS 1
 #define FULL_MAP 2
+#define RESCORE 4
 
 /* @n levels of SSD's or YOLACT's kind over @x, @n_priors a cell; @towers: their
  * maps */
@@ -34,7 +35,7 @@ build_multibox (CiGraph * g, CiValue x, gint n_classes, gint n, gint n_priors,
   return ci_graph_multibox_detect (g, levels, n, &params);
 }
 
-/* classes, levels, priors, NMS, prototypes, flags */
+/* classes, levels, priors, NMS, prototypes, flags, qualities */
 static void
 build_prototypes (CiGraph * g, CiValue x, const gint * a)
 {
@@ -53,6 +54,15 @@ build_prototypes (CiGraph * g, CiValue x, const gint * a)
         CI_ACTIVATION_TANH);
   rows = ci_graph_gather (g, towers, a[1], detections, a[4]);
   ci_graph_output (g, rows, "rows");
+  if (a[5] & RESCORE) {
+    x = ci_graph_assemble_items (g, prototypes, detections, rows);
+    ci_graph_output (g, x, "items");
+    x = ci_graph_activation (g, ci_graph_conv (g, x, "quality.0", 6, 3, 2, 0,
+            1, TRUE), CI_ACTIVATION_RELU);
+    x = ci_graph_conv (g, x, "quality.1", a[6], 1, 1, 0, 1, TRUE);
+    x = ci_graph_global_max_pool (g, x);
+    ci_graph_output (g, ci_graph_rescore (g, detections, x), "mask scores");
+  }
   ci_graph_output (g, ci_graph_assemble_masks (g, prototypes, detections, rows,
           a[5] & FULL_MAP), "masks");
 }
@@ -69,6 +79,10 @@ static const Case cases[] = {
       {5, 3, 3, CI_NMS_FAST_CROSS_CLASS, 8, 0}, build_prototypes},
   {"prototypes, greedy", 16, 24, 36, {5, 3, 3, CI_NMS_GREEDY, 13, FULL_MAP},
       build_prototypes},
+  {"rescored", 16, 24, 36, {5, 3, 3, CI_NMS_FAST, 13, RESCORE, 5},
+      build_prototypes},
+  {"rescored, one for all", 16, 24, 36,
+      {5, 3, 3, CI_NMS_FAST, 8, RESCORE | FULL_MAP, 1}, build_prototypes},
   {"prototypes, one cell", 16, 1, 1, {2, 1, 3, CI_NMS_FAST, 8, 0},
       build_prototypes},
   {"boxes of one prior", 16, 24, 36, {7, 3, 1, CI_NMS_FAST, 8,

@@ -233,6 +233,9 @@ compare_detections (const gchar * what, CiPlan * ref, CiPlan * plan,
     fail_unless (x.classes[i] == y.classes[i] && x.levels[i] == y.levels[i]
         && x.cells[i] == y.cells[i], "%s: detection %d is another", what, i);
     fail_unless (fabs (x.scores[i] - y.scores[i]) < 1e-5);
+    fail_unless (!x.mask_scores == !y.mask_scores && (!x.mask_scores
+            || fabs (x.mask_scores[i] - y.mask_scores[i]) < 1e-4),
+        "%s: another score of mask %d", what, i);
     for (gint k = 0; k < 4; k++)
       fail_unless (fabs (x.boxes[4 * i + k] - y.boxes[4 * i + k]) < 1e-2,
           "%s: box %d: %g, reference %g", what, i, y.boxes[4 * i + k],
