@@ -51,7 +51,8 @@
     "\"mmdetection\",\"stride_in_1x1\":false" more)
 #define DCN_345 ",\"deform_on_per_stage\":[false,true,true,true]"
 #define SOLO(name, size, more) "\"architecture\":\"" name "\"," \
-    "\"input\":" RGB size "},\"solo\":{" more "}," \
+    "\"input\":" RGB ",\"resize\":\"keep_ratio\"," \
+    "\"interpolation\":\"opencv\"" size "},\"solo\":{" more "}," \
     "\"inference\":{\"inference_threshold\":0.1,\"pre_nms_top_k\":500," \
     "\"score_threshold\":0.3}"
 #define LIGHT(convs, more) "\"stacked_convs\":" #convs "," more

@@ -125,7 +125,7 @@ ci_solo_level (const CiSoloArgs * a, uint32_t place)
   return level;
 }
 
-/* ---- candidates ---------------------------------------------------------- */
+/* ---- candidates -------------------------------------------------------- */
 
 /* Whether the number at @at is more than @p, that of @logit. */
 CI_HD int
@@ -182,7 +182,7 @@ ci_solo_candidates_element (const CiSoloArgs * a, int64_t i)
   }
 }
 
-/* ---- slots ---------------------------------------------------------------- */
+/* ---- slots ------------------------------------------------------------- */
 
 #define CI_SOLO_SLOT_THREADS 1024
 
@@ -238,7 +238,7 @@ ci_solo_slots_block (const CiSoloArgs * a, void *shared, int bx, int by,
   return 0;
 }
 
-/* ---- masks ---------------------------------------------------------------- */
+/* ---- masks ------------------------------------------------------------- */
 
 #define CI_SOLO_THREADS 128
 /* A tile: cells, and products of each. */
@@ -508,7 +508,7 @@ ci_solo_measure_block (const CiSoloArgs * a, void *shared, int bx, int by,
   return 1;
 }
 
-/* ---- the best -------------------------------------------------------------- */
+/* ---- the best ---------------------------------------------------------- */
 
 typedef struct
 {
@@ -594,7 +594,7 @@ ci_solo_select_block (const CiSoloArgs * a, void *shared, int bx, int by,
   return 1;
 }
 
-/* ---- matrix NMS ------------------------------------------------------------ */
+/* ---- matrix NMS -------------------------------------------------------- */
 
 CI_HD double
 ci_solo_iou (const CiSoloArgs * a, int i, int k)
@@ -710,9 +710,11 @@ ci_solo_emit (const CiSoloArgs * a, CiKey key, int index)
 CI_HD int
 ci_solo_stays (const CiSoloArgs * a, const CiSoloDecayShared * s, int i)
 {
+  float least = a->settings->score_threshold > a->update_threshold
+      ? a->settings->score_threshold : a->update_threshold;
+
   return i < (int) a->counts[CI_SOLO_BEST]
-      && ci_bits_to_float ((uint32_t) (s->keys[i] >> 32))
-      >= a->update_threshold;
+      && ci_bits_to_float ((uint32_t) (s->keys[i] >> 32)) >= least;
 }
 
 /* One block; a thread has a candidate. */
@@ -792,7 +794,7 @@ ci_solo_decay_block (const CiSoloArgs * a, void *shared, int bx, int by,
   return 1;
 }
 
-/* ---- grids ------------------------------------------------------------------ */
+/* ---- grids ------------------------------------------------------------- */
 
 /* All but its offset: the mask's bounds and a cell around them. */
 CI_HD CiDeviceGrid

@@ -20,7 +20,7 @@ typedef struct
   gint64 n_octets;              /* of logits, all levels */
 } Solo;
 
-/* ---- what both nodes read ------------------------------------------------ */
+/* ---- what both nodes read ---------------------------------------------- */
 
 typedef struct
 {
@@ -155,7 +155,7 @@ current_args (CiPlan * plan, const Solo * solo)
   return a;
 }
 
-/* ---- detections ----------------------------------------------------------- */
+/* ---- detections -------------------------------------------------------- */
 
 /* Bits of all slots: level by level, or all at once if they read one map. */
 static gboolean
@@ -257,7 +257,7 @@ ci_cuda_prepare_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
   return TRUE;
 }
 
-/* ---- masks ----------------------------------------------------------------- */
+/* ---- masks ------------------------------------------------------------- */
 
 static gboolean
 run_solo_masks (CiPlan * plan, CiStep * step, GError ** error)

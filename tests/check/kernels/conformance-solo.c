@@ -71,6 +71,9 @@ static const SoloCase cases[] = {
       4, FALSE, FALSE, {0.2f, 0.6, 7, 100}},
   {"the best behind", CI_SOLO_DYNAMIC, 24, 36, 5, 8, 3, 0, 100, {8, 8, 16}, 4,
       4, FALSE, FALSE, {0.2f, 0.6, 500, 5}},
+  {"scores that suffice", CI_SOLO_DYNAMIC, 24, 36, 5, 8, 3, 0, 100,
+      {8, 8, 16}, 4, 4, FALSE, FALSE, {0.2f, 0.6, 500, 100,
+          .score_threshold = 0.3f}},
   {"a list of three", CI_SOLO_DYNAMIC, 24, 36, 5, 8, 3, 0, 3, {8, 8, 16}, 4, 4,
       FALSE, FALSE, {0.2f, 0.6, 500, 100}},
   {"one pixel", CI_SOLO_DYNAMIC, 1, 1, 2, 7, 4, 0, 10, {0}, 1, 4, FALSE, FALSE,
@@ -217,7 +220,8 @@ check_solo (const SoloCase * c, gboolean broken)
     return;
   ref = run_solo (c, graph, &weights, &reference, NULL, broken);
   ci_plan_get_detections (ref, &found);
-  fail_unless (c->height == 1 || strstr (c->name, "no") || found.count > 2, "%s: only %d detections", c->name, found.count);
+  fail_unless (c->height == 1 || strstr (c->name, "no") || found.count > 2,
+      "%s: only %d detections", c->name, found.count);
   for (guint i = 0; i < n_variants; i += VARIANT_STEP) {
     const Variant *v = &variants[i];
     g_autofree gchar *what = g_strdup_printf ("%s (%s)", c->name, v->name);
