@@ -549,49 +549,37 @@ ci_solo_rank_element (const CiSoloArgs * a, int64_t i)
       ci_candidate_key (ci_mul (p.value, maskness), ~(uint32_t) a->found[i]);
 }
 
+typedef struct
+{
+  CiSelect select;
+  CiKey keys[CI_SOLO_TOP];
+} CiSoloSelectShared;
+
 /* One block. */
 CI_HD int
 ci_solo_select_block (const CiSoloArgs * a, void *shared, int bx, int by,
     int bz, int thread, int phase)
 {
-  CiSelectShared *s = (CiSelectShared *) shared;
-  int gather;
+  CiSoloSelectShared *s = (CiSoloSelectShared *) shared;
 
   (void) bx;
   (void) by;
   (void) bz;
   if (phase == 0) {
-    if (thread < 256)
-      s->histogram[0][thread] = 0;
-    if (thread == 0) {
-      uint32_t top_k = (uint32_t) ci_clamp (a->settings->pre_nms_top_k, 1,
-          CI_SOLO_TOP);
-
-      s->n_found = a->counts[CI_SOLO_RANKED];
-      s->n = s->n_found < top_k ? s->n_found : top_k;
-      s->n_gathered = 0;
-      s->pivot[0].prefix = 0;
-      s->pivot[0].wanted = s->n;
-      s->pivot[0].done = 0;
-      a->counts[CI_SOLO_FOUND] = a->counts[CI_SOLO_RANKED] = 0;
-      a->counts[CI_SOLO_BEST] = s->n;
-    }
+    ci_select_start (&s->select, a->counts[CI_SOLO_RANKED],
+        (uint32_t) ci_clamp (a->settings->pre_nms_top_k, 1, CI_SOLO_TOP),
+        thread);
     return 1;
   }
-  gather = s->n_found > s->n ? 17 : 1;
-  if (phase < gather) {
-    ci_select_pivot (s, a->ranked, thread, (phase - 1) / 2, phase & 1);
-  } else if (phase == gather) {
-    for (uint32_t i = (uint32_t) thread; i < s->n_found; i += CI_SELECT_THREADS)
-      if (a->ranked[i] >= s->pivot[0].prefix)
-        s->keys[ci_atomic_add (&s->n_gathered, 1)] = a->ranked[i];
-  } else if (!ci_sort_step (s->keys, (int) s->n, phase - gather - 1, thread,
-          CI_SELECT_THREADS)) {
-    for (uint32_t i = (uint32_t) thread; i < s->n; i += CI_SELECT_THREADS)
-      a->top[i] = s->keys[i];
-    return 0;
+  if (ci_select_phase (&s->select, s->keys, a->ranked, thread, phase))
+    return 1;
+  for (uint32_t i = (uint32_t) thread; i < s->select.n; i += CI_SELECT_THREADS)
+    a->top[i] = s->keys[i];
+  if (thread == 0) {
+    a->counts[CI_SOLO_FOUND] = a->counts[CI_SOLO_RANKED] = 0;
+    a->counts[CI_SOLO_BEST] = s->select.n;
   }
-  return 1;
+  return 0;
 }
 
 /* ---- matrix NMS -------------------------------------------------------- */
@@ -875,7 +863,7 @@ ci_solo_masks_block (const CiSoloArgs * a, void *shared, int bx, int by,
       sizeof (CiSoloMeasureShared)) \
   ELEMENT (solo_rank, CiSoloArgs) \
   BLOCK (solo_select, CiSoloArgs, CI_SELECT_THREADS, \
-      sizeof (CiSelectShared)) \
+      sizeof (CiSoloSelectShared)) \
   BLOCK (solo_overlap, CiSoloArgs, CI_SOLO_THREADS, 0) \
   BLOCK (solo_decay, CiSoloArgs, CI_SELECT_THREADS, \
       sizeof (CiSoloDecayShared)) \
