@@ -5,6 +5,9 @@
  */
 #include "graph.h"
 
+/* Of all cells; each may become a candidate, and has a place in lists. */
+#define MAX_SCORES (1 << 24)
+
 static CiNode *
 add_solo_node (CiGraph * graph, CiOp op, CiKind kind,
     const CiSoloLevel * levels, gint n_levels, CiValue like,
@@ -83,6 +86,16 @@ ci_graph_solo_masks (CiGraph * graph, const CiSoloLevel * levels,
 gboolean
 ci_solo_check_sizes (const CiNode * node, const gint * hw, GError ** error)
 {
+  gint64 n_scores = 0;
+
+  for (gint l = 0; l < node->n_levels; l++)
+    n_scores += (gint64) node->grids[l] * node->grids[l] * node->channels;
+  if (n_scores > MAX_SCORES) {
+    g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
+        "%" G_GINT64_FORMAT " scores of SOLO's head (at most %d)", n_scores,
+        MAX_SCORES);
+    return FALSE;
+  }
   for (gint l = 0; l < node->n_levels; l++) {
     const gint *logits = hw + 2 * ci_solo_source (node, l, 0);
     const gint *first = hw + 2 * ci_solo_source (node, l, 1), *second = NULL;

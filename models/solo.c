@@ -70,7 +70,7 @@ read_description (const CiSection * root, CiConfig * config)
   config->fpn.out_channels =
       ci_section_int (&fpn, "out_channels", 256, 1, 65536);
   ci_section_floats (&s, "num_grids", grids, CI_SOLO_LEVELS, CI_SOLO_LEVELS, 1,
-      256);
+      64);
   for (gint l = 0; l < CI_SOLO_LEVELS; l++) {
     config->solo.grids[l] = grids[l];
     if (grids[l] != config->solo.grids[l])

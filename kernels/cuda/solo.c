@@ -82,7 +82,7 @@ fill_args (CiPlan * plan, const CiNode * node, Solo * solo, GError ** error)
 {
   const CiMap *like = ci_plan_map (plan, node->like);
   CiSoloArgs *a = &solo->args;
-  guint64 n_places = 0;
+  gint n_places = 0;
 
   *a = (CiSoloArgs) {
     .source = node->solo.source,
@@ -118,17 +118,13 @@ fill_args (CiPlan * plan, const CiNode * node, Solo * solo, GError ** error)
     level->resized = level->maps[0].h != a->h || level->maps[0].w != a->w;
     level->step_y = (gfloat) level->maps[0].h / a->h;
     level->step_x = (gfloat) level->maps[0].w / a->w;
-    n_places += (guint64) level->grid * level->grid;
+    n_places += level->grid * level->grid;
     solo->n_octets += (gint64) level->grid * level->grid
         * (level->logits.cp / CI_OCTET);
   }
-  /* indices have 32 bits */
-  if (node->channels > CI_MAX_CLASSES
-      || n_places * node->channels >= G_MAXUINT32) {
+  if (node->channels > CI_MAX_CLASSES) {
     g_set_error (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
-        "%" G_GUINT64_FORMAT " cells of %d classes (at most %d classes, and "
-        "%u for all cells)", n_places, node->channels, CI_MAX_CLASSES,
-        G_MAXUINT32);
+        "%d classes (at most %d)", node->channels, CI_MAX_CLASSES);
     return FALSE;
   }
   a->n_places = n_places;

@@ -287,6 +287,33 @@ GST_START_TEST (test_sizes_that_contradict_are_refused)
 
 GST_END_TEST;
 
+/* More scores than there is room for. */
+GST_START_TEST (test_too_many_scores)
+{
+  CiGraph *g = ci_graph_new ();
+  CiPlanOptions options = { CI_BACKEND_CPU, NULL, 8, 8 };
+  CiValue x = ci_graph_input (g, 4), y;
+  CiSoloParams params = { CI_SOLO_DYNAMIC, 4, 0.5f, 0.05f, 2.0f };
+  CiSoloLevel level = {.grid = 1448,.masks = {0, x} };
+  GError *error = NULL;
+  TestWeights *weights;
+
+  y = ci_graph_resize (g, x, 1448, 1448, CI_RESIZE_NEAREST);
+  level.logits = ci_graph_conv (g, y, "logits", 9, 1, 1, 0, 1, TRUE);
+  level.masks[0] = y;
+  ci_graph_output (g, ci_graph_solo_detect (g, &level, 1, x, NULL, 10,
+          &params), "out");
+  weights = weights_for (g);
+  fail_if (ci_plan_compile (g, &weights->base, &options, &error));
+  fail_unless (g_error_matches (error, CI_ERROR, CI_ERROR_UNSUPPORTED)
+      && strstr (error->message, "18870336 scores"), "%s", error->message);
+  g_clear_error (&error);
+  weights_free (weights);
+  ci_graph_free (g);
+}
+
+GST_END_TEST;
+
 static Suite *
 kernels_suite (void)
 {
@@ -298,6 +325,7 @@ kernels_suite (void)
   tcase_add_loop_test (tc, test_detects_as_reference, 0, G_N_ELEMENTS (cases));
   tcase_add_loop_test (tc, test_scores_are_numbers, 0, G_N_ELEMENTS (cases));
   tcase_add_loop_test (tc, test_sizes_that_contradict_are_refused, 0, 6);
+  tcase_add_test (tc, test_too_many_scores);
   return s;
 }
 

@@ -170,6 +170,8 @@ GST_START_TEST (test_bad_descriptions)
     {MODEL ("solov2", LARGE, RESNET ("50", ""),
           "\"num_grids\":[40,36,24,16,0]"), "solo.num_grids"},
     {MODEL ("solov2", LARGE, RESNET ("50", ""),
+          "\"num_grids\":[65,36,24,16,12]"), "solo.num_grids"},
+    {MODEL ("solov2", LARGE, RESNET ("50", ""),
           "\"num_grids\":[40,36,24,16,1.5]"), "solo.num_grids"},
     {MODEL ("solov2", LARGE, RESNET ("50", ""),
           "\"feature_channels\":100"), "solo.feature_channels"},
