@@ -311,6 +311,37 @@ typedef enum
 
 typedef struct
 {
+  gint n_ratios;                /* anchors of a cell, up to 8: their */
+  gfloat ratios[8];             /* height / width */
+  gboolean rounded_anchors;     /* torchvision: corners rounded, halves to even,
+                                   and steps of floor (input / map); else
+                                   exact, and steps of the stride */
+  gint pre_nms_top_n;           /* of each level, up to CI_RPN_MAX_TOP_N */
+  gint post_nms_top_n;          /* of all: the capacity */
+  gdouble nms_threshold;        /* IoU, within each level */
+  gfloat min_size;              /* sides of a box: more than that, */
+  gboolean min_size_inclusive;  /* or as much */
+} CiRpnParams;
+
+#define CI_RPN_MAX_TOP_N 5000
+
+/**
+ * Region proposals (Ren et al., NeurIPS 2015, section 3.3; detectron2
+ * proposal_utils.py, torchvision rpn.py; SEMANTICS-maskrcnn "RPN"): anchors
+ * moved by their deltas and clipped to the frame's part of the input, top-k and
+ * NMS per level, final top-k. The result is in descending score, which is the
+ * logit; classes are 0, cells (y * W + x) * A + a, locations the anchors'
+ * centres.
+ */
+CiValue ci_graph_rpn (CiGraph * graph, const CiRpnLevel * levels,
+    gint n_levels, const CiRpnParams * params);
+
+typedef struct
+{
+  gboolean background_first;    /* logit 0 is the background, else the last */
+  gfloat weights[4];            /* divisors of dx, dy, dw, dh */
+  gfloat min_size;              /* as in CiRpnParams */
+  gboolean min_size_inclusive;
   gint capacity;
   gfloat variances[2];          /* of dx and dy, of dw and dh: 0.1, 0.2 */
   CiNms nms;                    /* for CI_NMS_DEFAULT */

@@ -34,9 +34,9 @@ ci_rcnn_read (const CiSection * root, CiConfig * config)
   config->fpn.norm = ci_section_norm (&fpn, "norm", config->fpn.out_channels,
       "fpn.out_channels");
   config->rcnn.pre_nms_top_n =
-      ci_section_int (&rpn, "pre_nms_top_n", 1000, 1, 8192);
+      ci_section_int (&rpn, "pre_nms_top_n", 1000, 1, CI_RPN_MAX_TOP_N);
   config->rcnn.post_nms_top_n =
-      ci_section_int (&rpn, "post_nms_top_n", 1000, 1, 8192);
+      ci_section_int (&rpn, "post_nms_top_n", 1000, 1, 5000);
   config->rcnn.nms_threshold =
       ci_section_float (&rpn, "nms_threshold", 0.7, 0, 1);
   config->rcnn.fc_channels =

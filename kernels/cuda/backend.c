@@ -219,10 +219,16 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cuda_prepare_roi_align (plan, step, error);
     case CI_OP_FCOS_DETECT:
       return ci_cuda_prepare_detect (plan, step, error);
-    case CI_OP_MULTIBOX_DETECT:
-      return ci_cuda_prepare_multibox_detect (plan, step, error);
-    case CI_OP_GATHER:
-      return ci_cuda_prepare_gather (plan, step, error);
+    case CI_OP_RPN:
+      return ci_cuda_prepare_rpn (plan, step, error);
+    case CI_OP_BOX_DETECT:
+      return ci_cuda_prepare_box_detect (plan, step, error);
+    case CI_OP_CLASS_MASKS:
+      return ci_cuda_prepare_class_masks (plan, step, error);
+    case CI_OP_POINT_REND:
+      g_set_error_literal (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
+          "PointRend's subdivision is not known on a GPU, as yet");
+      return FALSE;
     case CI_OP_CONV_AT:
       return ci_cuda_prepare_conv_at (plan, step, error);
     case CI_OP_SOLO_DETECT:

@@ -152,9 +152,8 @@ gboolean ci_cuda_cover (CiPlan *plan, CiValue value, CiOctets *octets,
 /* The list on the device that @value of kind DETECTIONS is, after
  * ci_cuda_prepare_results(). */
 CiDeviceDetections ci_cuda_list (const CiPlan *plan, CiValue value);
-/* which this is, too. And the plan's value of kind MASKS, after
- * ci_cuda_prepare_results(). A value of kind ROWS is an ordinary buffer:
- * floats, capacity x channels, dense. */
+/* That which a frame gives, and its masks. A value of kind ROWS is an ordinary
+ * buffer: floats, capacity x channels, dense. */
 CiDeviceDetections ci_cuda_detections (const CiPlan *plan);
 CiDeviceMasks ci_cuda_masks (const CiPlan *plan);
 
@@ -174,9 +173,14 @@ gboolean ci_cuda_prepare_deform_conv (CiPlan *plan, CiStep *step,
     GError **error);
 gsize ci_cuda_deform_conv_scratch (CiPlan *plan, CiValue value);
 gboolean ci_cuda_prepare_detect (CiPlan *plan, CiStep *step, GError **error);
-gboolean ci_cuda_prepare_multibox_detect (CiPlan *plan, CiStep *step,
+gboolean ci_cuda_prepare_rpn (CiPlan *plan, CiStep *step, GError **error);
+gboolean ci_cuda_prepare_box_detect (CiPlan *plan, CiStep *step,
     GError **error);
-gboolean ci_cuda_prepare_gather (CiPlan *plan, CiStep *step, GError **error);
+gboolean ci_cuda_prepare_class_masks (CiPlan *plan, CiStep *step,
+    GError **error);
+/* Memory for the lists of @args, one per level; @n_candidates of all. */
+gboolean ci_cuda_alloc_lists (CiPlan *plan, CiDetectArgs *args,
+    gsize n_candidates, GError **error);
 gboolean ci_cuda_prepare_conv_at (CiPlan *plan, CiStep *step,
     GError **error);
 gboolean ci_cuda_prepare_masks (CiPlan *plan, CiStep *step, GError **error);

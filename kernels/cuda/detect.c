@@ -38,8 +38,8 @@ run_detect (CiPlan * plan, CiStep * step, GError ** error)
 }
 
 /* All lists in one allocation; counts come first, since they begin as 0. */
-static gboolean
-alloc_lists (CiPlan * plan, CiDetectArgs * args, gsize n_candidates,
+gboolean
+ci_cuda_alloc_lists (CiPlan * plan, CiDetectArgs * args, gsize n_candidates,
     GError ** error)
 {
   gsize n_top = (gsize) args->n_levels * CI_MAX_PRE_NMS, at = 0;
@@ -107,7 +107,7 @@ ci_cuda_prepare_detect (CiPlan * plan, CiStep * step, GError ** error)
     return FALSE;
   }
   if (!ci_cuda_prepare_results (plan, error)
-      || !alloc_lists (plan, args, cells * node->channels, error))
+      || !ci_cuda_alloc_lists (plan, args, cells * node->channels, error))
     return FALSE;
   args->out = ci_cuda_list (plan, step->value);
   return TRUE;

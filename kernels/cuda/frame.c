@@ -404,6 +404,8 @@ fill_settings (const CiPlan * plan, CiFrameSettings * out)
   gint n_classes;
 
   memset (out, 0, sizeof (*out));
+  out->frame_width = plan->frame_width;
+  out->frame_height = plan->frame_height;
   if (!params)
     return;
   out->inference_threshold = params->inference_threshold;

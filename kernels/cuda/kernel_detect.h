@@ -19,8 +19,7 @@ typedef struct
   int32_t pre_nms_top_k, post_nms_top_k;
   int32_t has_classes;
   double nms_threshold, cross_class_threshold;
-  int32_t nms;                  /* a CiNms */
-  float score_threshold;
+  int32_t frame_width, frame_height;    /* in the input */
   uint8_t classes[CI_MAX_CLASSES];      /* wanted ones, if has_classes */
 
   /* the frame's planes, on the device, and where results go (pinned memory of
@@ -100,6 +99,16 @@ ci_lowest_bit (uint32_t word)
 }
 
 CI_HD int
+ci_count_bits (uint32_t word)
+{
+#ifdef __CUDA_ARCH__
+  return __popc (word);
+#else
+  return __builtin_popcount (word);
+#endif
+}
+
+CI_HD int
 ci_is_finite (float f)
 {
   return (ci_float_to_bits (f) & 0x7f800000) != 0x7f800000;
@@ -148,6 +157,9 @@ typedef struct
   CiKey *keys;
   CiBox *boxes;
   int32_t *classes;
+  /* A box head's: the cells of the one level are numbers of proposals. Else
+   * without a count. */
+  CiDeviceDetections proposals;
   CiDeviceDetections out;
 } CiDetectArgs;
 
@@ -381,24 +393,24 @@ ci_sort_step (CiKey * keys, int n, int step, int thread, int n_threads)
   }
 }
 
-/* Phases from 1 on: gathers the @s->n greatest of @found in @keys, and sorts
- * them, greater ones first; 0: so it is. */
+/* What follows phase 0 of a block that selects: gathering of the wanted keys in
+ * phase @gather, and sorting into @top. */
 CI_HD int
-ci_select_phase (CiSelect * s, CiKey * keys, const CiKey * found, int thread,
-    int phase)
+ci_select_phase (CiSelectShared * s, const CiKey * found, CiKey * top,
+    int gather, int thread, int phase)
 {
-  int gather = s->n_found > s->n ? 17 : 1;
-
   if (phase < gather) {
     ci_select_pivot (s, found, thread, (phase - 1) / 2, phase & 1);
   } else if (phase == gather) {
     /* in any order; keys differ, so there are as many as wanted */
     for (uint32_t i = (uint32_t) thread; i < s->n_found; i += CI_SELECT_THREADS)
       if (found[i] >= s->pivot[0].prefix)
-        keys[ci_atomic_add (&s->n_gathered, 1)] = found[i];
-  } else {
-    return ci_sort_step (keys, (int) s->n, phase - gather - 1, thread,
-        CI_SELECT_THREADS);
+        s->keys[ci_atomic_add (&s->n_gathered, 1)] = found[i];
+  } else if (!ci_sort_step (s->keys, (int) s->n, phase - gather - 1, thread,
+          CI_SELECT_THREADS)) {
+    for (uint32_t i = (uint32_t) thread; i < s->n; i += CI_SELECT_THREADS)
+      top[i] = s->keys[i];
+    return 0;
   }
   return 1;
 }
@@ -416,18 +428,28 @@ ci_select_block (const CiDetectArgs * a, void *shared, int bx, int by, int bz,
   (void) by;
   (void) bz;
   if (phase == 0) {
-    ci_select_start (&s->select, a->n_found[bx], (uint32_t) top_k, thread);
+    if (thread < 256)
+      s->histogram[0][thread] = 0;
+    if (thread == 0) {
+      uint32_t top_k = a->proposals.count ? CI_MAX_PRE_NMS
+          : (uint32_t) ci_clamp (a->settings->pre_nms_top_k, 1,
+          CI_MAX_PRE_NMS);
+
+      s->n_found = a->n_found[bx];
+      s->n = s->n_found < top_k ? s->n_found : top_k;
+      s->n_gathered = 0;
+      s->pivot[0].prefix = 0;
+      s->pivot[0].wanted = s->n;
+      s->pivot[0].done = 0;
+      a->n_found[bx] = 0;
+      a->n_top[bx] = s->n;
+    }
     return 1;
   }
-  if (phase == 1 && thread == 0) {
-    a->n_found[bx] = 0;
-    a->n_top[bx] = s->select.n;
-  }
-  if (ci_select_phase (&s->select, s->keys, found, thread, phase))
-    return 1;
-  for (uint32_t i = (uint32_t) thread; i < s->select.n; i += CI_SELECT_THREADS)
-    a->top[bx * CI_MAX_PRE_NMS + i] = s->keys[i];
-  return 0;
+
+  gather = s->n_found > s->n ? 17 : 1;
+  return ci_select_phase (s, found, a->top + bx * CI_MAX_PRE_NMS, gather,
+      thread, phase);
 }
 
 /* ---- all levels in one order ------------------------------------------- */
@@ -563,13 +585,22 @@ ci_nms_emit (const CiDetectArgs * a, CiKey key, const CiBox * box, int index)
 {
   CiKeyParts p = ci_key_parts (a, key);
   const CiDetectLevel *l = &a->level[p.level];
-  int y = p.cell / l->logits.w, x = p.cell - y * l->logits.w;
+  int y, x;
 
   ((CiBox *) a->out.boxes)[index] = *box;
-  a->out.scores[index] = sqrtf (p.value);
   a->out.classes[index] = p.cls;
-  a->out.levels[index] = p.level;
   a->out.cells[index] = p.cell;
+  if (a->proposals.count) {
+    a->out.scores[index] = p.value;
+    a->out.levels[index] = a->proposals.levels[p.cell];
+    a->out.locations[2 * index] = a->proposals.locations[2 * p.cell];
+    a->out.locations[2 * index + 1] = a->proposals.locations[2 * p.cell + 1];
+    return;
+  }
+  y = p.cell / l->logits.w;
+  x = p.cell - y * l->logits.w;
+  a->out.scores[index] = sqrtf (p.value);
+  a->out.levels[index] = p.level;
   a->out.locations[2 * index] = (float) (x * l->stride + l->stride / 2);
   a->out.locations[2 * index + 1] = (float) (y * l->stride + l->stride / 2);
 }

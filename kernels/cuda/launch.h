@@ -21,7 +21,7 @@
 #include "kernel_detect.h"
 #include "kernel_items.h"
 #include "kernel_mask.h"
-#include "kernel_multibox.h"
+#include "kernel_rcnn.h"
 #include "kernel_preprocess.h"
 #include "kernel_overlay.h"
 
@@ -33,7 +33,7 @@
   CI_DETECT_KERNELS (ELEMENT, BLOCK) \
   CI_ITEMS_KERNELS (ELEMENT, BLOCK) \
   CI_MASK_KERNELS (ELEMENT, BLOCK) \
-  CI_MULTIBOX_KERNELS (ELEMENT, BLOCK) \
+  CI_RCNN_KERNELS (ELEMENT, BLOCK) \
   CI_PREPROCESS_KERNELS (ELEMENT, BLOCK) \
   CI_OVERLAY_KERNELS (ELEMENT, BLOCK)
 

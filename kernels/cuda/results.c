@@ -253,7 +253,7 @@ ci_cuda_read_results (CiPlan * plan, gconstpointer pinned, GError ** error)
       .height = g->height,
       .prob = m.prob ? m.prob + g->offset : NULL,
       .in_box = ci_graph_node (plan->graph, plan->masks)->op
-          == CI_OP_BLEND_MASKS,
+          != CI_OP_MASK_HEAD,
       .cells = m.cells + g->offset,
     };
     ci_plan_place_grid (plan, &r->grids[i]);
