@@ -226,9 +226,7 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
     case CI_OP_CLASS_MASKS:
       return ci_cuda_prepare_class_masks (plan, step, error);
     case CI_OP_POINT_REND:
-      g_set_error_literal (error, CI_ERROR, CI_ERROR_UNSUPPORTED,
-          "PointRend's subdivision is not known on a GPU, as yet");
-      return FALSE;
+      return ci_cuda_prepare_point_rend (plan, step, error);
     case CI_OP_CONV_AT:
       return ci_cuda_prepare_conv_at (plan, step, error);
     case CI_OP_SOLO_DETECT:

@@ -178,6 +178,8 @@ gboolean ci_cuda_prepare_box_detect (CiPlan *plan, CiStep *step,
     GError **error);
 gboolean ci_cuda_prepare_class_masks (CiPlan *plan, CiStep *step,
     GError **error);
+gboolean ci_cuda_prepare_point_rend (CiPlan *plan, CiStep *step,
+    GError **error);
 /* Memory for the lists of @args, one per level; @n_candidates of all. */
 gboolean ci_cuda_alloc_lists (CiPlan *plan, CiDetectArgs *args,
     gsize n_candidates, GError **error);

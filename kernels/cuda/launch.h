@@ -22,6 +22,7 @@
 #include "kernel_items.h"
 #include "kernel_mask.h"
 #include "kernel_rcnn.h"
+#include "kernel_point.h"
 #include "kernel_preprocess.h"
 #include "kernel_overlay.h"
 
@@ -34,6 +35,7 @@
   CI_ITEMS_KERNELS (ELEMENT, BLOCK) \
   CI_MASK_KERNELS (ELEMENT, BLOCK) \
   CI_RCNN_KERNELS (ELEMENT, BLOCK) \
+  CI_POINT_KERNELS (ELEMENT, BLOCK) \
   CI_PREPROCESS_KERNELS (ELEMENT, BLOCK) \
   CI_OVERLAY_KERNELS (ELEMENT, BLOCK)
 

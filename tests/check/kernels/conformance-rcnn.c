@@ -139,9 +139,6 @@ GST_START_TEST (test_matches_reference)
 {
   const Case *c = &cases[__i__];
 
-  /* not on a GPU, as yet */
-  if (wants_cuda () && c->build == build_two_stages && c->arg[0] == POINT_REND)
-    return;
   check_case (c, TRUE, c->build == build_two_stages && c->arg[0] != BOXES ?
       FULL_MASKS : NO_MASKS);
 }
