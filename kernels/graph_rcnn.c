@@ -14,7 +14,8 @@ ci_graph_rpn (CiGraph * graph, const CiRpnLevel * levels, gint n_levels,
 
   g_assert (n_levels >= 1 && n_levels <= 8);
   g_assert (params->n_ratios >= 1 && params->n_ratios <= 8);
-  g_assert (params->pre_nms_top_n >= 1 && params->pre_nms_top_n <= CI_RPN_MAX_TOP_N);
+  g_assert (params->pre_nms_top_n >= 1
+      && params->pre_nms_top_n <= CI_RPN_MAX_TOP_N);
   g_assert (params->post_nms_top_n >= 1);
   for (gint i = 0; i < n_levels; i++) {
     srcs[2 * i] = levels[i].objectness;
