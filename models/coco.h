@@ -8,6 +8,9 @@
 #define CI_COCO_H
 
 #define CI_COCO_N_CLASSES 80
+/** Category ids are from 1 to this, but for these. */
+#define CI_COCO_MAX_ID 90
+#define CI_COCO_UNUSED_IDS 12, 26, 29, 30, 45, 66, 68, 69, 71, 83
 /** The names as the elements of a JSON array. */
 #define CI_COCO_CLASSES "\"person\",\"bicycle\",\"car\",\"motorcycle\"," \
     "\"airplane\",\"bus\",\"train\",\"truck\",\"boat\",\"traffic light\"," \

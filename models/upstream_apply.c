@@ -167,6 +167,7 @@ typedef enum
 typedef enum
 {
   ALWAYS, RESNET, BOTTLENECKS, FPN, BIFPN, FCOS, CONDINST, BLENDMASK,
+  RCNN, MASKRCNN,
 } Part;
 
 typedef struct
@@ -247,6 +248,28 @@ static const Key keys[] = {
       FIELD (blendmask.basis_num_convs)},
   {"MODEL.BASIS_MODULE.NORM", NORM, BLENDMASK, TRUE,
       FIELD (blendmask.basis_norm)},
+  {"MODEL.RPN.PRE_NMS_TOPK_TEST", INT, RCNN, FALSE,
+      FIELD (rcnn.pre_nms_top_n)},
+  {"MODEL.RPN.POST_NMS_TOPK_TEST", INT, RCNN, FALSE,
+      FIELD (rcnn.post_nms_top_n)},
+  {"MODEL.RPN.NMS_THRESH", DOUBLE, RCNN, FALSE, FIELD (rcnn.nms_threshold)},
+  {"MODEL.ROI_HEADS.NUM_CLASSES", INT, RCNN, TRUE, FIELD (n_classes)},
+  {"MODEL.ROI_HEADS.SCORE_THRESH_TEST", NUMBER, RCNN, FALSE,
+      FIELD (inference.inference_threshold)},
+  {"MODEL.ROI_HEADS.NMS_THRESH_TEST", DOUBLE, RCNN, FALSE,
+      FIELD (inference.nms_threshold)},
+  {"TEST.DETECTIONS_PER_IMAGE", INT, RCNN, FALSE,
+      FIELD (inference.post_nms_top_k)},
+  {"MODEL.ROI_BOX_HEAD.NUM_FC", INT, RCNN, TRUE, FIELD (rcnn.num_fcs)},
+  {"MODEL.ROI_BOX_HEAD.FC_DIM", INT, RCNN, TRUE, FIELD (rcnn.fc_channels)},
+  {"MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", BOOLEAN, RCNN, TRUE,
+      FIELD (rcnn.class_agnostic_boxes)},
+  {"MODEL.ROI_MASK_HEAD.NUM_CONV", INT, MASKRCNN, TRUE,
+      FIELD (rcnn.mask_num_convs)},
+  {"MODEL.ROI_MASK_HEAD.CONV_DIM", INT, MASKRCNN, TRUE,
+      FIELD (rcnn.mask_channels)},
+  {"MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", BOOLEAN, MASKRCNN, TRUE,
+      FIELD (rcnn.class_agnostic_masks)},
 };
 
 /* What every network here does in one way. */
@@ -258,6 +281,12 @@ static const struct
 } fixed[] = {
   {"MODEL.PROPOSAL_GENERATOR.NAME", FCOS, "\"FCOS\""},
   {"MODEL.FPN.FUSE_TYPE", FPN, "\"sum\""},
+  {"MODEL.ANCHOR_GENERATOR.SIZES", RCNN, "[[32],[64],[128],[256],[512]]"},
+  {"MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", RCNN, "[[0.5,1.0,2.0]]"},
+  {"MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION", RCNN, "7"},
+  {"MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO", RCNN, "0"},
+  {"MODEL.ROI_BOX_HEAD.POOLER_TYPE", RCNN, "\"ROIAlignV2\""},
+  {"MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION", MASKRCNN, "14"},
   {"MODEL.RESNETS.RES5_DILATION", RESNET, "1"},
   {"MODEL.RESNETS.DEFORM_NUM_GROUPS", RESNET, "1"},
   {"MODEL.FCOS.USE_RELU", FCOS, "true"},
@@ -293,6 +322,11 @@ has_part (const CiConfig * c, Part part)
       return c->architecture == CI_ARCHITECTURE_CONDINST;
     case BLENDMASK:
       return c->architecture == CI_ARCHITECTURE_BLENDMASK;
+    case RCNN:
+      return c->architecture == CI_ARCHITECTURE_MASKRCNN
+          || c->architecture == CI_ARCHITECTURE_POINTREND;
+    case MASKRCNN:
+      return c->architecture == CI_ARCHITECTURE_MASKRCNN;
   }
   return FALSE;
 }
@@ -410,6 +444,7 @@ apply_architecture (Apply * a)
     {"CondInst", "condinst"}, {"BlendMask", "blendmask"},
     {"OneStageDetector", "fcos"}, {"FCOS", "fcos"},
     {"ProposalNetwork", "fcos"},
+    {"GeneralizedRCNN", "maskrcnn"}, {"GeneralizedRCNN", "pointrend"},
   };
   const gchar *found = ci_architecture_name (a->config->architecture);
   const gchar *name;
@@ -635,6 +670,22 @@ is_other_data (Apply * a, const gchar * name)
       && !strstr (json_node_get_string (first), name);
 }
 
+/* COCO's category ids from 1 on, of which some have no class. */
+static gchar **
+name_coco_ids (void)
+{
+  static const guint8 unused[] = { CI_COCO_UNUSED_IDS };
+  g_autoptr (JsonNode) coco = json_from_string ("[" CI_COCO_CLASSES "]", NULL);
+  JsonArray *array = json_node_get_array (coco);
+  gchar **names = g_new0 (gchar *, CI_COCO_MAX_ID + 1);
+  guint n = 0;
+
+  for (gint id = 1; id <= CI_COCO_MAX_ID; id++)
+    names[id - 1] = g_strdup (memchr (unused, id, sizeof unused) ? "N/A"
+        : json_array_get_string_element (array, n++));
+  return names;
+}
+
 static gboolean
 apply_classes (Apply * a)
 {
@@ -652,6 +703,8 @@ apply_classes (Apply * a)
 
     a->node = coco;
     names = read_classes (a);
+  } else if (c->n_classes == CI_COCO_MAX_ID && !is_other_data (a, "coco")) {
+    names = name_coco_ids ();
   } else {
     names = g_new0 (gchar *, c->n_classes + 1);
     for (guint i = 0; i < c->n_classes; i++)
