@@ -383,6 +383,49 @@ GST_START_TEST (test_decides_as_reference)
 
 GST_END_TEST;
 
+static gfloat
+cell_or_zero (const gfloat * prob, gint size, gint y, gint x)
+{
+  return x < 0 || y < 0 || x >= size || y >= size ? 0 : prob[y * size + x];
+}
+
+/* A map that is stretched over ci_mask_pixel_box(), with zeros around it, is
+ * what torchvision pastes. */
+GST_START_TEST (test_pixel_box)
+{
+  static const gfloat boxes[][4] = { {3, 4, 30, 25}, {3.7f, 4.2f, 30.9f, 24.1f},
+  {-9.5f, -3, 50, 12}, {20, 20, 20.3f, 20.2f}, {70, 5, 90, 9},
+  {-40, 3, -30, 9}, {5, 5, 6, 31}, {NAN, 0, 9, 9}
+  };
+  const gfloat *box = boxes[__i__];
+  const gint size = 7, w = 41, h = 33;
+  gfloat prob[49], at[4];
+  guint8 mask[33 * 41];
+  guint32 state = 5;
+
+  for (gint i = 0; i < size * size; i++)
+    prob[i] = uniform (&state, 0, 1);
+  ci_mask_paste_pixel_box (prob, size, box, w, h, 0.5f, mask);
+  ci_mask_pixel_box (size, box, at);
+  for (gint y = 0; y < h; y++)
+    for (gint x = 0; x < w; x++) {
+      gdouble u = (x + 0.5 - at[0]) / (at[2] - at[0]) * size - 0.5;
+      gdouble v = (y + 0.5 - at[1]) / (at[3] - at[1]) * size - 0.5;
+      gdouble p = 0;
+
+      for (gint k = 0; k < 4; k++) {
+        gint i = floor (v) + k / 2, j = floor (u) + k % 2;
+
+        p += (1 - fabs (v - i)) * (1 - fabs (u - j)) * cell_or_zero (prob,
+            size, i, j);
+      }
+      if (fabs (p - 0.5) > 1e-4)
+        fail_unless_equals_int (mask[y * w + x], p > 0.5);
+    }
+}
+
+GST_END_TEST;
+
 static Suite *
 kernels_suite (void)
 {
@@ -396,6 +439,7 @@ kernels_suite (void)
       G_N_ELEMENTS (select_cases));
   tcase_add_loop_test (tc, test_decides_as_reference, 0,
       G_N_ELEMENTS (head_cases));
+  tcase_add_loop_test (tc, test_pixel_box, 0, 8);
   return s;
 }
 
