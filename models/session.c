@@ -396,6 +396,20 @@ set_grid (const CiSession * session, const CiMaskGrid * mask, guint8 * cells,
   }
 }
 
+/* In descending score; few are out of order. */
+static void
+sort_instances (CiInstance * instances, gint n)
+{
+  for (gint i = 1; i < n; i++) {
+    CiInstance moved = instances[i];
+    gint k = i;
+
+    for (; k > 0 && instances[k - 1].score < moved.score; k--)
+      instances[k] = instances[k - 1];
+    instances[k] = moved;
+  }
+}
+
 /* Boxes to the frame and clipped to the view, grids to bytes. */
 static void
 collect_instances (CiSession * session)
@@ -421,7 +435,7 @@ collect_instances (CiSession * session)
     *out = (CiInstance) {
     CLAMP (x0 + box[0] * sx, x0, x1), CLAMP (y0 + box[1] * sy, y0, y1),
           CLAMP (x0 + box[2] * sx, x0, x1), CLAMP (y0 + box[3] * sy, y0, y1),
-          d.scores[i], d.classes[i]};
+          d.mask_scores ? d.mask_scores[i] : d.scores[i], d.classes[i]};
     if (out->x1 <= out->x0 || out->y1 <= out->y0)
       continue;
     out->detection = i;
@@ -432,6 +446,8 @@ collect_instances (CiSession * session)
     }
     session->n_instances++;
   }
+  if (d.mask_scores)
+    sort_instances (session->instances, session->n_instances);
 }
 
 /* Sets @view to @region of the frame. */

@@ -309,6 +309,76 @@ GST_START_TEST (test_variant)
 
 GST_END_TEST;
 
+/* The same by a session, from the picture to instances and masks. */
+GST_START_TEST (test_session)
+{
+  const gchar *name = variants[__i__].name;
+  g_autofree gchar *file = g_strdup_printf ("yolact/%s.pth", name);
+  g_autofree gchar *outputs = g_strdup_printf ("yolact/%s.b", name);
+  CiModel *model = zoo_load_model (file);
+  CiSafetensors *golden = zoo_open (outputs);
+  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
+  CiImageFormat format = { CI_PIXEL_RGB };
+  g_autofree gint32 *classes = NULL;
+  g_autofree gfloat *boxes = NULL, *scores = NULL;
+  g_autofree guint8 *masks = NULL;
+  g_autoptr (GError) error = NULL;
+  const CiInstance *instances;
+  CiPicture picture = { 0 };
+  ZooLimits limits = ZOO_LIMITS;
+  CiDetectParams params;
+  CiSession *session;
+  gsize n_pixels;
+  gint n;
+
+  options.full_map = TRUE;
+  fail_unless (ci_picture_load (&picture, ZOO "images/b.png", &error));
+  format.width = picture.width;
+  format.height = picture.height;
+  n_pixels = (gsize) picture.width * picture.height;
+  session = ci_session_new (model, &options, &error);
+  fail_unless (session && ci_session_configure (session, &format, &error));
+  ci_session_get_detect_params (session, &params);
+  params.score_threshold = 0.15f;
+  fail_unless (ci_session_run (session, &(CiImage) { {picture.rgb},
+          {picture.width * 3} }, &params, &instances, &n, &error), "%s",
+      error ? error->message : "");
+  boxes = g_new (gfloat, 4 * n + 1);
+  scores = g_new (gfloat, n + 1);
+  classes = g_new (gint32, n + 1);
+  masks = g_malloc (n * n_pixels + 1);
+  for (gint i = 0; i < n; i++) {
+    const CiInstance *in = &instances[i];
+
+    boxes[4 * i] = (gint) in->x0;
+    boxes[4 * i + 1] = (gint) in->y0;
+    boxes[4 * i + 2] = (gint) in->x1;
+    boxes[4 * i + 3] = (gint) in->y1;
+    scores[i] = in->score;
+    classes[i] = in->class_id;
+    fail_unless (i == 0 || in->score <= instances[i - 1].score);
+    fail_unless (ci_session_paste_mask (session, in, 0.5f,
+            masks + i * n_pixels, &error));
+  }
+  limits.box = 1;
+  limits.score = 2e-3;
+  /* the cells that are cut off are looked at above */
+  limits.mask_iou = 0.95;
+  /* of re-scored ones the goldens have another order */
+  if (!ci_model_get_config (model)->yolact.rescore)
+    zoo_compare_detections (golden, "det", &(ZooDetections) {
+        n, boxes, scores, classes, masks}, &limits);
+  else
+    fail_unless (abs (n - (gint) golden_get (golden, "det.scores").dims[0])
+        <= 2);
+  ci_session_free (session);
+  ci_safetensors_free (golden);
+  ci_picture_clear (&picture);
+  ci_model_unref (model);
+}
+
+GST_END_TEST;
+
 static Suite *
 zoo_suite (void)
 {
@@ -318,6 +388,7 @@ zoo_suite (void)
   suite_add_tcase (s, tc);
   tcase_set_timeout (tc, 600);
   tcase_add_loop_test (tc, test_variant, 0, 2 * G_N_ELEMENTS (variants));
+  tcase_add_loop_test (tc, test_session, 0, G_N_ELEMENTS (variants));
   return s;
 }
 
