@@ -96,16 +96,6 @@ ci_atomic_max (int32_t * number, int32_t n)
 }
 
 CI_HD int
-ci_count_bits (uint32_t word)
-{
-#ifdef __CUDA_ARCH__
-  return __popc (word);
-#else
-  return __builtin_popcount (word);
-#endif
-}
-
-CI_HD int
 ci_highest_bit (uint32_t word)
 {
 #ifdef __CUDA_ARCH__
