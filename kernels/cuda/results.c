@@ -252,11 +252,11 @@ ci_cuda_read_results (CiPlan * plan, gconstpointer pinned, GError ** error)
       .width = g->width,
       .height = g->height,
       .prob = m.prob ? m.prob + g->offset : NULL,
-      .in_box = ci_graph_node (plan->graph, plan->masks)->op
-          != CI_OP_MASK_HEAD,
       .cells = m.cells + g->offset,
     };
     ci_plan_place_grid (plan, &r->grids[i]);
+    /* those that have no place of their own divide the boxes */
+    r->grids[i].in_box = r->grids[i].scale_x == 0;
   }
   plan->found = (CiDetections) {
   *d.count, d.boxes, d.scores, d.classes, d.levels, d.cells, d.locations,
