@@ -57,6 +57,9 @@
     "\"score_threshold\":0.3}"
 #define LIGHT(convs, more) "\"stacked_convs\":" #convs "," more
 
+#define RCNN(name) "\"architecture\":\"" name "\"," \
+    "\"inference\":{\"nms_threshold\":0.5}"
+
 /* Ours, and what differs among AdelaiDet's published networks (SEMANTICS 13).
  * Names and COCO's classes are added. */
 static const struct
@@ -118,6 +121,10 @@ static const struct
   {"blendmask-rt-r50-bn-head", RT RESNET (50, "")
       BN_TOWERS (SHARED (3) NO_SCALE) BLENDMASK (2)},
   {"blendmask-dla34", RT DLA34 TOWERS (NO_SCALE) BLENDMASK (3)},
+  {"maskrcnn-r50", RESNET (50, "") RCNN ("maskrcnn")},
+  {"maskrcnn-r101", RESNET (101, "") RCNN ("maskrcnn")},
+  {"maskrcnn-x101-32x8d", BGR_STD RESNEXT (32, 8, "") RCNN ("maskrcnn")},
+  {"pointrend-r50", RESNET (50, "") RCNN ("pointrend")},
   {"solo-r50", MMDETECTION (50, "") SOLO ("solo", "", "")},
   {"decoupled-solo-r50", MMDETECTION (50, "")
         SOLO ("decoupled_solo", "", "")},
@@ -218,6 +225,7 @@ conv_gain (const CiConfig * config, const gchar * name, gint in_channels)
     {"cls_logits", 0.57}, {"bbox_pred", 0.5}, {"ctrness", 0.7},
     {"controller", 0.5}, {"mask_branch.refine", 0.4},
     {"top_layer", 0.5}, {"basis_module.refine", 0.4},
+    {"objectness_logits", 0.5}, {"anchor_deltas", 0.1}, {"cls_score", 1.5},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (gains); i++)
