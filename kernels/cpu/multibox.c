@@ -49,6 +49,7 @@ typedef struct
   gfloat *rows;                 /* per task */
   guint8 *passes;               /* per prior */
   gfloat *scores;               /* of one prior */
+  gdouble *exponentials;
   gint list_size;
   Candidate *lists;             /* list_size for each class, worst first */
   gint *n_listed;
@@ -65,6 +66,7 @@ multibox_free (gpointer data)
   free (m->rows);
   free (m->passes);
   free (m->scores);
+  free (m->exponentials);
   free (m->lists);
   free (m->n_listed);
   free (m->seen);
@@ -222,9 +224,9 @@ softmax (const Multibox * m, const Level * level, gint cell, gint a)
   }
   sum = exp (background - top);
   for (gint k = 0; k < n; k++)
-    sum += exp (out[k] - top);
+    sum += m->exponentials[k] = exp (out[k] - top);
   for (gint k = 0; k < n; k++)
-    out[k] = exp (out[k] - top) / sum;
+    out[k] = m->exponentials[k] / sum;
 }
 
 /* Adds the classes of one prior to the lists. */
@@ -448,6 +450,7 @@ ci_cpu_prepare_multibox_detect (CiPlan * plan, CiStep * step, GError ** error)
           * sizeof (gfloat), error))
       && (m->passes = ci_aligned_alloc0 (m->n_priors, error))
       && (m->scores = ci_aligned_alloc0 (n * sizeof (gfloat), error))
+      && (m->exponentials = ci_aligned_alloc0 (n * sizeof (gdouble), error))
       && (m->lists = ci_aligned_alloc0 (n_listed * sizeof (Candidate), error))
       && (m->n_listed = ci_aligned_alloc0 (n * sizeof (gint), error))
       && (m->seen = ci_aligned_alloc0 ((n_listed + 1) * sizeof (Seen), error))
