@@ -89,7 +89,6 @@ recognise (const CiReader * r)
 {
   CiConfig *c = r->config;
   const Names *names;
-  g_autofree gchar *fc = NULL;
 
   if (!ci_rcnn_recognise (r))
     return FALSE;
