@@ -231,7 +231,8 @@ ci_graph_deconv (CiGraph * graph, CiValue src, const gchar * name,
 }
 
 CiValue
-ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name)
+ci_graph_batch_norm (CiGraph * graph, CiValue src, const gchar * name,
+    gfloat eps)
 {
   CiValue value;
 
@@ -638,6 +639,19 @@ ci_graph_foreach_tensor (const CiGraph * graph, CiTensorFunc func,
       case CI_OP_WEIGHTED_ADD:
         report (&f, node->name, "", 1, &n_srcs);
         break;
+      case CI_OP_SOLO_DETECT:
+      case CI_OP_SOLO_MASKS:
+        for (gint l = 0; node->solo.source == CI_SOLO_STATIC
+            && l < node->n_levels; l++) {
+          g_autofree gchar *prefix = g_strdup_printf ("%s.%d", node->name, l);
+          gint64 dims[4] = { node->grids[l] * node->grids[l],
+            ci_graph_node (graph, ci_solo_source (node, l, 1))->channels, 1, 1
+          };
+
+          report (&f, prefix, ".weight", 4, dims);
+          report (&f, prefix, ".bias", 1, dims);
+        }
+        break;
       case CI_OP_POINT_REND:
         for (gint l = 0; l <= node->point_rend.n_layers; l++) {
           g_autofree gchar *layer = ci_point_rend_layer (node, l);
@@ -801,7 +815,8 @@ static gboolean
 can_activate (const CiNode * node, CiActivation activation)
 {
   if (is_conv (node) || node->op == CI_OP_DECONV)
-    return activation <= CI_ACTIVATION_RELU6;
+    return activation <= CI_ACTIVATION_RELU6
+        || activation == CI_ACTIVATION_LEAKY_RELU;
   return node->op == CI_OP_GROUP_NORM || node->op == CI_OP_WEIGHTED_ADD;
 }
 

@@ -31,12 +31,18 @@ typedef enum
   CI_OP_RESIZE,
   CI_OP_DEFORM_CONV,
   CI_OP_FCOS_DETECT,
+  CI_OP_RPN,
+  CI_OP_BOX_DETECT,
   CI_OP_MULTIBOX_DETECT,
   CI_OP_GATHER,
   CI_OP_CONV_AT,
   CI_OP_ROI_ALIGN,
   CI_OP_MASK_HEAD,
   CI_OP_BLEND_MASKS,
+  CI_OP_SOLO_DETECT,
+  CI_OP_SOLO_MASKS,
+  CI_OP_CLASS_MASKS,
+  CI_OP_POINT_REND,
   CI_OP_ASSEMBLE_MASKS,
   CI_OP_ASSEMBLE_ITEMS,
   CI_OP_RESCORE,
@@ -79,7 +85,7 @@ typedef struct
    * tensors */
   gchar *norm_name, *scale_name;
   gfloat eps;                   /* of that batch norm, or of this one */
-  /* conv, upsample, channel scale: added before the activation, or
+  /* conv, resize, channel scale: added before the activation, or
    * CI_NO_VALUE */
   CiValue residual;
 
@@ -87,12 +93,17 @@ typedef struct
   gboolean thresh_with_ctr;
   gint n_levels;
   gint strides[8];
+  gfloat anchor_sizes[8];
+  CiRpnParams rpn;
+  CiBoxDetectParams box_detect;
   CiMultiboxParams multibox;
   gfloat *priors;               /* multibox: width and height of each, level by
                                    level */
   gboolean full_map;            /* assemble masks */
   CiMaskHeadParams mask;
   CiBlendParams blend;
+  CiSoloParams solo;
+  gint grids[8];
   CiRoiAlignParams roi;
   gint first_channel;           /* class masks: that of class 0 */
   CiPointRendParams point_rend;
@@ -125,6 +136,12 @@ const gchar *ci_op_name (CiOp op);
  * dimensions it has. */
 gint ci_graph_weight_dims (const CiGraph * graph, const CiNode * node,
     gint64 dims[4]);
+
+/* The prefix of layer @index of a point head, to be freed, and the shape of its
+ * weights. The predictor is the last layer. */
+gchar *ci_point_rend_layer (const CiNode * node, gint index);
+void ci_point_rend_dims (const CiGraph * graph, const CiNode * node,
+    gint index, gint64 dims[3]);
 
 /* Priors of a cell on @level of a multibox node, and of all levels together. */
 gint ci_graph_level_priors (const CiGraph * graph, const CiNode * node,

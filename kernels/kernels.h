@@ -284,30 +284,14 @@ typedef struct
 CiValue ci_graph_fcos_detect (CiGraph * graph, const CiFcosLevel * levels,
     gint n_levels, gint capacity, gboolean thresh_with_ctr);
 
-#define CI_MAX_PRIORS 16
-
-/** One level of a head with priors (anchors), A for each cell: maps of the same
- * H x W. */
+/** One level of a region proposal network: maps of the same H x W. */
 typedef struct
 {
-  CiValue loc;                  /* A * 4 x H x W: dx, dy, dw, dh of each */
-  CiValue conf;                 /* A * num_classes x H x W: logits, that of the
-                                   background first */
-  gfloat sizes[CI_MAX_PRIORS][2];       /* of the priors: width and height, in
-                                           widths and heights of the input */
-} CiMultiboxLevel;
-
-/** How detections suppress those of a lower score. */
-typedef enum
-{
-  CI_NMS_DEFAULT,               /* the method's own way */
-  CI_NMS_GREEDY,                /* within a class, each that is kept */
-  CI_NMS_FAST,                  /* within a class, each, kept or not (YOLACT
-                                   section 5) */
-  CI_NMS_FAST_CROSS_CLASS,      /* the same among all classes, each prior being
-                                   of its best one */
-  CI_NMS_MATRIX,                /* by taking from scores (SOLOv2 section 3.3) */
-} CiNms;
+  CiValue objectness;           /* A x H x W: logits of A anchors a cell */
+  CiValue deltas;               /* 4 A x H x W: dx, dy, dw, dh of each */
+  gint stride;
+  gfloat anchor_size;           /* root of an anchor's area, in pixels */
+} CiRpnLevel;
 
 typedef struct
 {
@@ -343,9 +327,7 @@ typedef struct
   gfloat min_size;              /* as in CiRpnParams */
   gboolean min_size_inclusive;
   gint capacity;
-  gfloat variances[2];          /* of dx and dy, of dw and dh: 0.1, 0.2 */
-  CiNms nms;                    /* for CI_NMS_DEFAULT */
-} CiMultiboxParams;
+} CiBoxDetectParams;
 
 /**
  * Detections of a box head (Fast R-CNN; detectron2 fast_rcnn.py, torchvision
@@ -356,6 +338,96 @@ typedef struct
  * class at nms_threshold (CiDetectParams), the best. The result is in
  * descending score; classes count from 0 without the background, cells are the
  * numbers of the proposals, levels and locations theirs.
+ */
+CiValue ci_graph_box_detect (CiGraph * graph, CiValue proposals,
+    CiValue logits, CiValue deltas, const CiBoxDetectParams * params);
+
+/**
+ * The last layer of Mask R-CNN's mask head (He et al., ICCV 2017): 1x1
+ * convolution `@name.{weight,bias}` of @out_channels, of which only the
+ * detection's class + @first_channel is computed, and sigmoid. @src are square
+ * maps, one for each of @detections. Result: one grid per detection, stretched
+ * over its box (CiMaskGrid.in_box).
+ */
+CiValue ci_graph_class_masks (CiGraph * graph, CiValue src,
+    CiValue detections, const gchar * name, gint out_channels,
+    gint first_channel);
+
+typedef struct
+{
+  gint stride;                  /* of the features, 4 */
+  gint coarse_size;             /* cells a side of the coarse logits, 7 */
+  gint channels;                /* of the hidden layers, 256 */
+  gint n_layers;                /* hidden ones, 3 */
+  gint start_size;              /* of the first map, 28 */
+  gint n_steps;                 /* doublings, 3 */
+  gint n_points;                /* new ones of a step, 784 */
+} CiPointRendParams;
+
+/**
+ * PointRend's subdivision inference (Kirillov et al., CVPR 2020, section 3.2;
+ * projects/PointRend/point_rend; SEMANTICS-pointrend): logits of all cells of a
+ * map of start_size by the point head, `@name.fc1`, ... and `@name.predictor`
+ * (weight, bias), from @features and @coarse at the cells' centres; then
+ * n_steps times bilinear x2 and new logits for the n_points most uncertain
+ * cells; sigmoid. @coarse has the coarse logits of each of @detections,
+ * classes x coarse_size x coarse_size, as a row of channels of one cell; they
+ * join the input of each layer.
+ * Only the channel of the detection's class is followed, nothing depends on the
+ * others. Result: one grid of start_size << n_steps per detection, stretched
+ * over its box.
+ */
+CiValue ci_graph_point_rend (CiGraph * graph, CiValue features,
+    CiValue coarse, CiValue detections, const gchar * name,
+    const CiPointRendParams * params);
+
+#define CI_MAX_PRIORS 16
+
+/** One level of a head with priors (anchors), A for each cell: maps of the same
+ * H x W. */
+typedef struct
+{
+  CiValue loc;                  /* A * 4 x H x W: dx, dy, dw, dh of each */
+  CiValue conf;                 /* A * num_classes x H x W: logits, that of the
+                                   background first */
+  gfloat sizes[CI_MAX_PRIORS][2];       /* of the priors: width and height, in
+                                           widths and heights of the input */
+} CiMultiboxLevel;
+
+/** How detections suppress those of a lower score. */
+typedef enum
+{
+  CI_NMS_DEFAULT,               /* the method's own way */
+  CI_NMS_GREEDY,                /* within a class, each that is kept */
+  CI_NMS_FAST,                  /* within a class, each, kept or not (YOLACT
+                                   section 5) */
+  CI_NMS_FAST_CROSS_CLASS,      /* the same among all classes, each prior being
+                                   of its best one */
+  CI_NMS_MATRIX,                /* by taking from scores (SOLOv2 section 3.3) */
+} CiNms;
+
+typedef struct
+{
+  gint capacity;
+  gfloat variances[2];          /* of dx and dy, of dw and dh: 0.1, 0.2 */
+  CiNms nms;                    /* for CI_NMS_DEFAULT */
+} CiMultiboxParams;
+
+/**
+ * Detections of a head with priors (SSD, Liu et al., ECCV 2016, section 2;
+ * YOLACT's layers/box_utils.py and functions/detection.py; SEMANTICS-yolact
+ * "Priors" to "Selection and NMS"). The prior of cell (x, y) has its centre at
+ * ((x + 0.5) / W, (y + 0.5) / H) of the input; a box is that centre + v0 *
+ * (dx, dy) * size and size * exp (v1 * (dw, dh)). Softmax over the classes; of
+ * the priors whose best class exceeds inference_threshold NMS, by
+ * CiDetectParams.nms, among the pre_nms_top_k best of each class (cross class:
+ * of all; greedy: all that exceed the threshold by themselves), then the best.
+ * More than 1000 of a class are never looked at. Fast NMS suppresses above
+ * nms_threshold, greedy NMS from there on and by areas of whole pixels (+ 1),
+ * as Fast R-CNN. The result is in descending score, which is the probability of
+ * the class; classes count from 0 without the background; boxes are in pixels
+ * of the network input, unclipped; cells (y * W + x) * A + a; locations are the
+ * priors' centres.
  */
 CiValue ci_graph_multibox_detect (CiGraph * graph,
     const CiMultiboxLevel * levels, gint n_levels,

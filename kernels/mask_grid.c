@@ -11,6 +11,12 @@ ci_plan_place_grid (const CiPlan * plan, CiMaskGrid * grid)
   const CiNode *node = ci_graph_node (plan->graph, plan->masks);
   gint stride = node->mask.out_stride;
 
+  if (node->op == CI_OP_SOLO_MASKS) {
+    grid->scale_x = grid->scale_y = node->solo.stride;
+    grid->offset_x = grid->x * grid->scale_x;
+    grid->offset_y = grid->y * grid->scale_y;
+    return;
+  }
   if (node->op == CI_OP_ASSEMBLE_MASKS) {
     /* the map divides the input */
     const CiMap *map = &plan->buffers[node->srcs[0]].map;

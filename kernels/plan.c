@@ -358,7 +358,8 @@ input_stays_planar (CiPlan * plan, CiValue input)
   return TRUE;
 }
 
-/* Most cells of a mask; @in: height and width of the first source. */
+/* Most cells of a mask; @in: height and width of the first source (SOLO: of the
+ * map whose size masks have). */
 static gsize
 grid_size (const CiNode * node, const gint * in)
 {
@@ -368,7 +369,8 @@ grid_size (const CiNode * node, const gint * in)
     f = node->mask.stride / node->mask.out_stride;
     return (in[0] * f + 1) * (in[1] * f + 1);
   }
-  if (node->op == CI_OP_CLASS_MASKS)
+  if (node->op == CI_OP_CLASS_MASKS || node->op == CI_OP_SOLO_MASKS
+      || node->op == CI_OP_ASSEMBLE_MASKS)
     return (gsize) in[0] * in[1];
   if (node->op == CI_OP_POINT_REND)
     side = node->point_rend.start_size << node->point_rend.n_steps;
@@ -434,16 +436,8 @@ make_buffers (CiPlan * plan, const gint * hw, GError ** error)
           return FALSE;
         break;
       case CI_KIND_MASKS:{
-        const gint *in = hw + 2 * node->srcs[0];
-        gsize side = node->blend.resolution, f;
-
-        buffer->grid_size = side * side;
-        if (node->op == CI_OP_MASK_HEAD) {
-          f = node->mask.stride / node->mask.out_stride;
-          buffer->grid_size = (in[0] * f + 1) * (in[1] * f + 1);
-        } else if (node->op == CI_OP_ASSEMBLE_MASKS) {
-          buffer->grid_size = (gsize) in[0] * in[1];
-        }
+        buffer->grid_size = grid_size (node, hw + 2 * (node->like ==
+                CI_NO_VALUE ? node->srcs[0] : node->like));
         plan->masks = i;
         if (plan->backend->alloc)
           break;

@@ -204,8 +204,8 @@ gfloat *ci_plan_tensor (CiPlan * plan, const gchar * prefix,
 /* y = gamma * (x - mean) / sqrt (var + eps) + beta, of the tensors
  * `@name.{weight,bias,running_mean,running_var}`, as @scale and @shift of @c
  * channels. */
-gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gint64 c,
-    gfloat * scale, gfloat * shift, GError ** error);
+gboolean ci_plan_batch_norm (CiPlan * plan, const gchar * name, gfloat eps,
+    gint64 c, gfloat * scale, gfloat * shift, GError ** error);
 /* Weights (O x I/g x k x k; of a deconv I x O x 2 x 2) and bias (O) of a
  * convolution with everything folded that fusion gave it. */
 gboolean ci_plan_fold_conv (CiPlan * plan, const CiNode * node,

@@ -722,6 +722,9 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_ref_prepare_class_masks (plan, step, error);
     case CI_OP_POINT_REND:
       return ci_ref_prepare_point_rend (plan, step, error);
+    case CI_OP_SOLO_DETECT:
+    case CI_OP_SOLO_MASKS:
+      return ci_ref_prepare_solo (plan, step, error);
     default:
       break;
   }

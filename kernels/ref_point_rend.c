@@ -182,7 +182,7 @@ run_point_rend (CiPlan * plan, CiStep * step, GError ** error)
     for (gint i = 0; i < size * size; i++)
       prob[i] = 1 / (1 + exp (-(gdouble) map[i]));
     out->grids[n] = (CiMaskGrid) {
-    0, 0, size, size, prob, TRUE};
+    0, 0, size, size,.prob = prob,.in_box = TRUE};
     g_free (map);
   }
   return TRUE;

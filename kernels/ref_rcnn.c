@@ -317,7 +317,7 @@ run_class_masks (CiPlan * plan, CiStep * step, GError ** error)
       prob[i] = 1 / (1 + exp (-sum));
     }
     out->grids[n] = (CiMaskGrid) {
-    0, 0, src->w, src->h, prob, TRUE};
+    0, 0, src->w, src->h,.prob = prob,.in_box = TRUE};
   }
   return TRUE;
 }

@@ -315,7 +315,8 @@ run_solo_masks (CiPlan * plan, CiStep * step, GError ** error)
 
     memcpy (prob, soft, out->grid_size * sizeof (gfloat));
     out->grids[n] = (CiMaskGrid) {
-    0, 0, solo->w, solo->h, prob};
+    0, 0, solo->w, solo->h, .prob = prob};
+    ci_plan_place_grid (plan, &out->grids[n]);
   }
   return TRUE;
 }

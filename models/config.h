@@ -13,6 +13,7 @@ G_BEGIN_DECLS
 
 #define CI_MAX_LEVELS 8
 #define CI_NORM_GROUPS 32       /* of every group norm */
+#define CI_SOLO_LEVELS 5        /* P2 to P6 */
 #define CI_YOLACT_LEVELS 5      /* P3 to P7 */
 #define CI_MASKIOU_CONVS 5      /* 3x3 ones of YOLACT++'s mask re-scoring */
 
@@ -22,6 +23,10 @@ typedef enum
   CI_ARCHITECTURE_CONDINST,     /* BoxInst is one with 16 mask features */
   CI_ARCHITECTURE_BLENDMASK,
   CI_ARCHITECTURE_FCOS,         /* boxes only */
+  CI_ARCHITECTURE_SOLOV2,
+  CI_ARCHITECTURE_DECOUPLED_SOLO,
+  CI_ARCHITECTURE_SOLO,
+  CI_ARCHITECTURE_YOLACT,       /* and YOLACT++ */
   CI_ARCHITECTURE_POINTREND,
   CI_ARCHITECTURE_MASKRCNN,
   CI_N_ARCHITECTURES
@@ -139,6 +144,31 @@ typedef struct
     CiNorm basis_norm;
   } blendmask;
 
+  struct                        /* all three */
+  {
+    gint grids[CI_SOLO_LEVELS]; /* cells of a side */
+    gint channels, num_convs;   /* of the towers */
+    gint deform;                /* convolutions of them: none, the last, all */
+    gboolean separate_towers;   /* decoupled: one for columns, one for rows */
+    gint prediction_kernel;     /* decoupled: 1 or 3 */
+    gint feature_channels, kernel_channels;     /* solov2: of the features
+                                                   before, and in, masks */
+    gfloat mask_threshold, update_threshold, sigma;
+    gboolean linear;            /* matrix NMS */
+  } solo;
+
+  struct
+  {
+    gint proto_channels, num_prototypes, head_channels;
+    gfloat scales[CI_YOLACT_LEVELS];    /* of priors, pixels of an input of
+                                           input.max_size */
+    gint scales_per_octave;     /* of each level */
+    gfloat aspect_ratios[8];    /* width / height */
+    gint n_aspect_ratios;
+    gboolean square_anchors;    /* as high as wide, whatever the ratio */
+    gboolean rescore;           /* scores by mask re-scoring (YOLACT++) */
+    gint maskiou_channels[CI_MASKIOU_CONVS];
+  } yolact;
   struct                        /* maskrcnn, pointrend */
   {
     gboolean torchvision;       /* whose names and arithmetic; else

@@ -42,8 +42,9 @@ typedef struct
       const CiBuildOptions *options);
 } CiMethod;
 
-extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos;
-extern const CiMethod ci_method_pointrend, ci_method_maskrcnn;
+extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos,
+    ci_method_yolact, ci_method_solo, ci_method_decoupled_solo,
+    ci_method_solov2, ci_method_pointrend, ci_method_maskrcnn;
 
 /* By CiArchitecture; recognition tries them in this order. */
 extern const CiMethod *const ci_methods[CI_N_ARCHITECTURES];

@@ -9,6 +9,10 @@ const CiMethod *const ci_methods[CI_N_ARCHITECTURES] = {
   [CI_ARCHITECTURE_CONDINST] = &ci_method_condinst,
   [CI_ARCHITECTURE_BLENDMASK] = &ci_method_blendmask,
   [CI_ARCHITECTURE_FCOS] = &ci_method_fcos,
+  [CI_ARCHITECTURE_SOLOV2] = &ci_method_solov2,
+  [CI_ARCHITECTURE_DECOUPLED_SOLO] = &ci_method_decoupled_solo,
+  [CI_ARCHITECTURE_SOLO] = &ci_method_solo,
+  [CI_ARCHITECTURE_YOLACT] = &ci_method_yolact,
   [CI_ARCHITECTURE_POINTREND] = &ci_method_pointrend,
   [CI_ARCHITECTURE_MASKRCNN] = &ci_method_maskrcnn,
 };

@@ -88,7 +88,7 @@ ci_block_fpn (CiGraph * g, const CiFpn * fpn, const CiFeature * c, gint n,
         fpn->norm, channels, 1, 1, 1, bias, CI_ACTIVATION_NONE);
 
     if (sum != CI_NO_VALUE)
-      x = ci_graph_add (g, x, ci_graph_upsample_like (g, sum, x, fpn->resize));
+      x = ci_graph_add (g, x, ci_graph_resize_like (g, sum, x, fpn->resize));
     p[i] = sum = x;
   }
   for (gint i = n - 1; i >= 0 && fpn->outputs; i--) {

@@ -41,6 +41,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cpu_prepare_resize (plan, step, error);
     case CI_OP_FCOS_DETECT:
       return ci_cpu_prepare_fcos_detect (plan, step, error);
+    case CI_OP_RPN:
+      return ci_cpu_prepare_rpn (plan, step, error);
+    case CI_OP_BOX_DETECT:
+      return ci_cpu_prepare_box_detect (plan, step, error);
     case CI_OP_MULTIBOX_DETECT:
       return ci_cpu_prepare_multibox_detect (plan, step, error);
     case CI_OP_GATHER:

@@ -71,7 +71,7 @@ class_masks_task (gpointer data, gint task, gint n_tasks)
         src->h * src->w, m->packed->weight + (gsize) o * n_blocks * CI_BLOCK,
         m->packed->bias[o], prob);
     m->out->grids[n] = (CiMaskGrid) {
-    0, 0, src->w, src->h, prob, TRUE};
+    0, 0, src->w, src->h,.prob = prob,.in_box = TRUE};
   }
 }
 

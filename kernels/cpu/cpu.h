@@ -48,6 +48,9 @@ gsize ci_cpu_deform_conv_scratch (CiPlan * plan, CiValue value);
 gboolean ci_cpu_prepare_pack (CiPlan * plan, CiStep * step, GError ** error);
 gboolean ci_cpu_prepare_fcos_detect (CiPlan * plan, CiStep * step,
     GError ** error);
+gboolean ci_cpu_prepare_rpn (CiPlan * plan, CiStep * step, GError ** error);
+gboolean ci_cpu_prepare_box_detect (CiPlan * plan, CiStep * step,
+    GError ** error);
 gboolean ci_cpu_prepare_multibox_detect (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_gather (CiPlan * plan, CiStep * step, GError ** error);
@@ -62,6 +65,12 @@ gboolean ci_cpu_prepare_blend_masks (CiPlan * plan, CiStep * step,
 gboolean ci_cpu_prepare_assemble (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_rescore (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_solo_detect (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_solo_masks (CiPlan * plan, CiStep * step,
+    GError ** error);
+gboolean ci_cpu_prepare_class_masks (CiPlan * plan, CiStep * step,
     GError ** error);
 gboolean ci_cpu_prepare_point_rend (CiPlan * plan, CiStep * step,
     GError ** error);

@@ -120,11 +120,14 @@ multiply_panel (gint n, const gfloat * a, const gfloat * u, gint depth,
   }
 }
 
+/* One of those that a convolution may have. */
 CI_INLINE CiV8
 activate (CiV8 v, CiActivation activation)
 {
   if (activation == CI_ACTIVATION_NONE)
     return v;
+  if (activation == CI_ACTIVATION_LEAKY_RELU)
+    return ci_v8_max (v, v * ci_v8_set1 (CI_LEAKY_RELU_SLOPE));
   v = ci_v8_max (v, ci_v8_set1 (0));
   return activation == CI_ACTIVATION_RELU6 ? ci_v8_min (v, ci_v8_set1 (6)) : v;
 }

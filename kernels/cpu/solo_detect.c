@@ -332,7 +332,8 @@ sort_candidates (Candidate * c, gint n)
 static void
 rank (Detect * d)
 {
-  gint top_k = CLAMP (d->plan->params->pre_nms_top_k, 1, CI_SOLO_MAX_PRE_NMS), n = 0;
+  gint top_k = CLAMP (d->plan->params->pre_nms_top_k, 1,
+      CI_SOLO_MAX_PRE_NMS), n = 0;
 
   for (gint i = 0; i < d->n_candidates; i++) {
     Candidate c = d->candidates[i];
@@ -522,10 +523,10 @@ ci_cpu_prepare_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
       && (d->bits = ci_aligned_alloc0 (n * d->solo.h * d->row_bytes, error))
       && (d->sums = ci_aligned_alloc0 (n * d->solo.h * sizeof (gdouble),
           error))
-      && (d->overlap = ci_aligned_alloc0 (CI_SOLO_MAX_PRE_NMS * (CI_SOLO_MAX_PRE_NMS - 1) / 2
+      && (d->overlap = ci_aligned_alloc0 (CI_SOLO_MAX_PRE_NMS
+          * (CI_SOLO_MAX_PRE_NMS - 1) / 2 * sizeof (gfloat), error))
+      && (d->compensation = ci_aligned_alloc0 (CI_SOLO_MAX_PRE_NMS
           * sizeof (gfloat), error))
-      && (d->compensation = ci_aligned_alloc0 (CI_SOLO_MAX_PRE_NMS * sizeof (gfloat),
-          error))
       && (d->scratch = ci_aligned_alloc0 (n_tasks * d->scratch_floats
           * sizeof (gfloat), error));
 }

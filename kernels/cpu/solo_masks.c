@@ -309,6 +309,7 @@ ci_cpu_solo_soft (const CiSolo * solo, const CiSoloCell * cells, gint n,
 
 typedef struct
 {
+  CiPlan *plan;
   CiSolo solo;
   gint stride, pitch;
   gboolean full_map;
@@ -350,7 +351,8 @@ masks_task (gpointer data, gint task, gint n_tasks)
       y1 = MIN ((gint) box[3] / m->stride + 1, y1);
     }
     m->out->grids[n] = (CiMaskGrid) {
-    x0, y0, x1 - x0, y1 - y0, prob};
+    x0, y0, x1 - x0, y1 - y0, .prob = prob};
+    ci_plan_place_grid (m->plan, &m->out->grids[n]);
     ci_cpu_solo_get_cell (&m->solo, d->levels[n], d->cells[n], room, &cell);
     for (gint y = y0; y < y1; y += CI_SOLO_ROWS) {
       gint end = MIN (y + CI_SOLO_ROWS, y1);
@@ -386,6 +388,7 @@ ci_cpu_prepare_solo_masks (CiPlan * plan, CiStep * step, GError ** error)
   step->run = run_solo_masks;
   if (!ci_cpu_solo_init (&m->solo, plan, node, error))
     return FALSE;
+  m->plan = plan;
   m->stride = node->solo.stride;
   m->full_map = node->solo.full_map;
   m->pitch = whole_vectors (m->solo.w);
@@ -393,6 +396,7 @@ ci_cpu_prepare_solo_masks (CiPlan * plan, CiStep * step, GError ** error)
   m->out = &plan->buffers[step->value];
   m->scratch_floats = m->solo.row_floats + CI_SOLO_ROWS * (gsize) m->pitch
       + m->solo.scratch_floats;
-  return (m->scratch = ci_aligned_alloc0 (m->scratch_floats
-          * ci_pool_get_n_threads (plan->pool) * sizeof (gfloat), error)) != NULL;
+  m->scratch = ci_aligned_alloc0 (m->scratch_floats
+      * ci_pool_get_n_threads (plan->pool) * sizeof (gfloat), error);
+  return m->scratch != NULL;
 }

@@ -219,6 +219,10 @@ prepare (CiPlan * plan, CiStep * step, GError ** error)
       return ci_cuda_prepare_roi_align (plan, step, error);
     case CI_OP_FCOS_DETECT:
       return ci_cuda_prepare_detect (plan, step, error);
+    case CI_OP_MULTIBOX_DETECT:
+      return ci_cuda_prepare_multibox_detect (plan, step, error);
+    case CI_OP_GATHER:
+      return ci_cuda_prepare_gather (plan, step, error);
     case CI_OP_RPN:
       return ci_cuda_prepare_rpn (plan, step, error);
     case CI_OP_BOX_DETECT:

@@ -150,10 +150,11 @@ gboolean ci_cuda_cover (CiPlan *plan, CiValue value, CiOctets *octets,
     gint64 *n, GError **error);
 
 /* The list on the device that @value of kind DETECTIONS is, after
- * ci_cuda_prepare_results(). */
+ * ci_cuda_prepare_results(). The last one of a plan is what a frame gives; */
 CiDeviceDetections ci_cuda_list (const CiPlan *plan, CiValue value);
-/* That which a frame gives, and its masks. A value of kind ROWS is an ordinary
- * buffer: floats, capacity x channels, dense. */
+/* which this is, too. And the plan's value of kind MASKS, after
+ * ci_cuda_prepare_results(). A value of kind ROWS is an ordinary buffer:
+ * floats, capacity x channels, dense. */
 CiDeviceDetections ci_cuda_detections (const CiPlan *plan);
 CiDeviceMasks ci_cuda_masks (const CiPlan *plan);
 
@@ -173,6 +174,9 @@ gboolean ci_cuda_prepare_deform_conv (CiPlan *plan, CiStep *step,
     GError **error);
 gsize ci_cuda_deform_conv_scratch (CiPlan *plan, CiValue value);
 gboolean ci_cuda_prepare_detect (CiPlan *plan, CiStep *step, GError **error);
+gboolean ci_cuda_prepare_multibox_detect (CiPlan *plan, CiStep *step,
+    GError **error);
+gboolean ci_cuda_prepare_gather (CiPlan *plan, CiStep *step, GError **error);
 gboolean ci_cuda_prepare_rpn (CiPlan *plan, CiStep *step, GError **error);
 gboolean ci_cuda_prepare_box_detect (CiPlan *plan, CiStep *step,
     GError **error);
@@ -189,6 +193,10 @@ gboolean ci_cuda_prepare_masks (CiPlan *plan, CiStep *step, GError **error);
 gboolean ci_cuda_prepare_assemble (CiPlan *plan, CiStep *step,
     GError **error);
 gboolean ci_cuda_prepare_rescore (CiPlan *plan, CiStep *step, GError **error);
+gboolean ci_cuda_prepare_solo_detect (CiPlan *plan, CiStep *step,
+    GError **error);
+gboolean ci_cuda_prepare_solo_masks (CiPlan *plan, CiStep *step,
+    GError **error);
 
 /* @n maps side by side into a canvas, with zeros between them. */
 gboolean ci_cuda_canvas_pack (CiPlan *plan, const CiView *srcs, gint n,

@@ -19,6 +19,8 @@ typedef struct
   int32_t pre_nms_top_k, post_nms_top_k;
   int32_t has_classes;
   double nms_threshold, cross_class_threshold;
+  int32_t nms;                  /* a CiNms */
+  float score_threshold;
   int32_t frame_width, frame_height;    /* in the input */
   uint8_t classes[CI_MAX_CLASSES];      /* wanted ones, if has_classes */
 
@@ -393,24 +395,24 @@ ci_sort_step (CiKey * keys, int n, int step, int thread, int n_threads)
   }
 }
 
-/* What follows phase 0 of a block that selects: gathering of the wanted keys in
- * phase @gather, and sorting into @top. */
+/* Phases from 1 on: gathers the @s->n greatest of @found in @keys, and sorts
+ * them, greater ones first; 0: so it is. */
 CI_HD int
-ci_select_phase (CiSelectShared * s, const CiKey * found, CiKey * top,
-    int gather, int thread, int phase)
+ci_select_phase (CiSelect * s, CiKey * keys, const CiKey * found, int thread,
+    int phase)
 {
+  int gather = s->n_found > s->n ? 17 : 1;
+
   if (phase < gather) {
     ci_select_pivot (s, found, thread, (phase - 1) / 2, phase & 1);
   } else if (phase == gather) {
     /* in any order; keys differ, so there are as many as wanted */
     for (uint32_t i = (uint32_t) thread; i < s->n_found; i += CI_SELECT_THREADS)
       if (found[i] >= s->pivot[0].prefix)
-        s->keys[ci_atomic_add (&s->n_gathered, 1)] = found[i];
-  } else if (!ci_sort_step (s->keys, (int) s->n, phase - gather - 1, thread,
-          CI_SELECT_THREADS)) {
-    for (uint32_t i = (uint32_t) thread; i < s->n; i += CI_SELECT_THREADS)
-      top[i] = s->keys[i];
-    return 0;
+        keys[ci_atomic_add (&s->n_gathered, 1)] = found[i];
+  } else {
+    return ci_sort_step (keys, (int) s->n, phase - gather - 1, thread,
+        CI_SELECT_THREADS);
   }
   return 1;
 }
@@ -423,33 +425,24 @@ ci_select_block (const CiDetectArgs * a, void *shared, int bx, int by, int bz,
   CiSelectShared *s = (CiSelectShared *) shared;
   const CiKey *found = a->found + (size_t) a->level[bx].first_cell
       * (size_t) a->n_classes;
-  int top_k = ci_clamp (a->settings->pre_nms_top_k, 1, CI_MAX_PRE_NMS);
+  int top_k = a->proposals.count ? CI_MAX_PRE_NMS
+      : ci_clamp (a->settings->pre_nms_top_k, 1, CI_MAX_PRE_NMS);
 
   (void) by;
   (void) bz;
   if (phase == 0) {
-    if (thread < 256)
-      s->histogram[0][thread] = 0;
-    if (thread == 0) {
-      uint32_t top_k = a->proposals.count ? CI_MAX_PRE_NMS
-          : (uint32_t) ci_clamp (a->settings->pre_nms_top_k, 1,
-          CI_MAX_PRE_NMS);
-
-      s->n_found = a->n_found[bx];
-      s->n = s->n_found < top_k ? s->n_found : top_k;
-      s->n_gathered = 0;
-      s->pivot[0].prefix = 0;
-      s->pivot[0].wanted = s->n;
-      s->pivot[0].done = 0;
-      a->n_found[bx] = 0;
-      a->n_top[bx] = s->n;
-    }
+    ci_select_start (&s->select, a->n_found[bx], (uint32_t) top_k, thread);
     return 1;
   }
-
-  gather = s->n_found > s->n ? 17 : 1;
-  return ci_select_phase (s, found, a->top + bx * CI_MAX_PRE_NMS, gather,
-      thread, phase);
+  if (phase == 1 && thread == 0) {
+    a->n_found[bx] = 0;
+    a->n_top[bx] = s->select.n;
+  }
+  if (ci_select_phase (&s->select, s->keys, found, thread, phase))
+    return 1;
+  for (uint32_t i = (uint32_t) thread; i < s->select.n; i += CI_SELECT_THREADS)
+    a->top[bx * CI_MAX_PRE_NMS + i] = s->keys[i];
+  return 0;
 }
 
 /* ---- all levels in one order ------------------------------------------- */

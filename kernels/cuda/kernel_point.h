@@ -293,27 +293,23 @@ ci_point_select_block (const CiPointArgs * a, void *shared, int bx, int by,
     int bz, int thread, int phase)
 {
   CiSelectShared *s = (CiSelectShared *) shared;
+  CiKey *top = a->top + (int64_t) bx * a->n_points;
 
   (void) by;
   (void) bz;
   if (bx >= *a->detections.count)
     return 0;
   if (phase == 0) {
-    if (thread < 256)
-      s->histogram[0][thread] = 0;
-    if (thread == 0) {
-      s->n_found = (uint32_t) (a->size * a->size);
-      s->n = (uint32_t) a->n_points;
-      s->n_gathered = 0;
-      s->pivot[0].prefix = 0;
-      s->pivot[0].wanted = s->n;
-      s->pivot[0].done = 0;
-    }
+    ci_select_start (&s->select, (uint32_t) (a->size * a->size),
+        (uint32_t) a->n_points, thread);
     return 1;
   }
-  return ci_select_phase (s, a->keys + bx * a->map_pitch,
-      a->top + (int64_t) bx * a->n_points, s->n_found > s->n ? 17 : 1, thread,
-      phase);
+  if (ci_select_phase (&s->select, s->keys, a->keys + bx * a->map_pitch,
+          thread, phase))
+    return 1;
+  for (uint32_t i = (uint32_t) thread; i < s->select.n; i += CI_SELECT_THREADS)
+    top[i] = s->keys[i];
+  return 0;
 }
 
 /* Element: a cell of a mask. */

@@ -156,26 +156,20 @@ ci_rpn_select_block (const CiRpnArgs * a, void *shared, int bx, int by,
 {
   CiSelectShared *s = (CiSelectShared *) shared;
   const CiKey *found = a->keys + a->level[bx].first;
-  int gather;
+  CiKey *top = a->top + (size_t) bx * (size_t) a->top_n;
 
   (void) by;
   (void) bz;
   if (phase == 0) {
-    if (thread < 256)
-      s->histogram[0][thread] = 0;
-    if (thread == 0) {
-      s->n_found = ci_rpn_count (a, bx);
-      s->n = (uint32_t) ci_rpn_n_top (a, bx);
-      s->n_gathered = 0;
-      s->pivot[0].prefix = 0;
-      s->pivot[0].wanted = s->n;
-      s->pivot[0].done = 0;
-    }
+    ci_select_start (&s->select, ci_rpn_count (a, bx),
+        (uint32_t) ci_rpn_n_top (a, bx), thread);
     return 1;
   }
-  gather = s->n_found > s->n ? 17 : 1;
-  return ci_select_phase (s, found, a->top + (size_t) bx * (size_t) a->top_n,
-      gather, thread, phase);
+  if (ci_select_phase (&s->select, s->keys, found, thread, phase))
+    return 1;
+  for (uint32_t i = (uint32_t) thread; i < s->select.n; i += CI_SELECT_THREADS)
+    top[i] = s->keys[i];
+  return 0;
 }
 
 /* Element: place of a level's list. */

@@ -21,6 +21,8 @@
 #include "kernel_detect.h"
 #include "kernel_items.h"
 #include "kernel_mask.h"
+#include "kernel_multibox.h"
+#include "kernel_solo.h"
 #include "kernel_rcnn.h"
 #include "kernel_point.h"
 #include "kernel_preprocess.h"
@@ -34,6 +36,8 @@
   CI_DETECT_KERNELS (ELEMENT, BLOCK) \
   CI_ITEMS_KERNELS (ELEMENT, BLOCK) \
   CI_MASK_KERNELS (ELEMENT, BLOCK) \
+  CI_MULTIBOX_KERNELS (ELEMENT, BLOCK) \
+  CI_SOLO_KERNELS (ELEMENT, BLOCK) \
   CI_RCNN_KERNELS (ELEMENT, BLOCK) \
   CI_POINT_KERNELS (ELEMENT, BLOCK) \
   CI_PREPROCESS_KERNELS (ELEMENT, BLOCK) \

@@ -18,6 +18,22 @@ typedef struct _CiCudaResults
   CiDeviceDetections *lists;    /* per value: those that stay on the device */
 } CiCudaResults;
 
+/* Grids cut out of maps come as bytes only. */
+static gboolean
+gives_probabilities (const CiNode * masks)
+{
+  switch (masks->op) {
+    case CI_OP_MASK_HEAD:
+      return masks->mask.full_map;
+    case CI_OP_ASSEMBLE_MASKS:
+      return masks->full_map;
+    case CI_OP_SOLO_MASKS:
+      return masks->solo.full_map;
+    default:
+      return TRUE;
+  }
+}
+
 /* Where all lies in a block; how large that is. */
 static gsize
 lay_out (const CiPlan * plan, CiCollectArgs * out, gint * capacity,
@@ -55,9 +71,8 @@ lay_out (const CiPlan * plan, CiCollectArgs * out, gint * capacity,
     out->at[i] = bytes;
     out->unit[i] = units[i];
     if ((i == CI_RESULT_MASK_SCORES && plan->rescored == CI_NO_VALUE)
-        || (i >= CI_RESULT_GRIDS && !masks) || (i == CI_RESULT_PROB && masks
-            && ((masks->op == CI_OP_MASK_HEAD && !masks->mask.full_map)
-                || (masks->op == CI_OP_ASSEMBLE_MASKS && !masks->full_map))))
+        || (i >= CI_RESULT_GRIDS && !masks)
+        || (i == CI_RESULT_PROB && masks && !gives_probabilities (masks)))
       out->unit[i] = 0;
     bytes += ci_cuda_align (n * out->unit[i]);
   }

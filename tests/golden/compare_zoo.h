@@ -38,6 +38,7 @@ typedef struct
   const gfloat *scores;
   const gint32 *classes;
   const guint8 *masks;          /* n x height x width, 0 or 1 */
+  const gdouble *mask_ious;     /* n limits instead of ZooLimits.mask_iou */
 } ZooDetections;
 
 /** How far detections may differ. */

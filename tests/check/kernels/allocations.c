@@ -177,6 +177,34 @@ build_everything (void)
   return g;
 }
 
+/* SOLOv2, and SOLO, whose masks have another size than their maps. */
+static CiGraph *
+build_solo (CiSoloSource source)
+{
+  CiSoloParams params = { source, 4, 0.5f, 0.0f, 2.0f };
+  CiGraph *g = ci_graph_new ();
+  CiValue x = ci_graph_conv (g, ci_graph_input (g, 3), "stem", 16, 3, 2, 1, 1,
+      TRUE), maps[2] = { x, ci_graph_coords (g, x, TRUE, TRUE) }, detections;
+  CiSoloLevel levels[2];
+
+  x = ci_graph_concat (g, maps, 2);
+  for (gint l = 0; l < 2; l++) {
+    CiValue y = ci_graph_resize (g, x, 9 - l, 9 - l, CI_RESIZE_BILINEAR);
+
+    levels[l] = (CiSoloLevel) {
+      ci_graph_conv (g, y, "logits", 5, 3, 1, 1, 1, TRUE), 9 - l, 8, {x, x}};
+    if (source == CI_SOLO_DYNAMIC)
+      levels[l].masks[0] = ci_graph_conv (g, y, "kernels", 18, 3, 1, 1, 1,
+          TRUE);
+    else if (l)
+      levels[l].masks[0] = ci_graph_max_pool (g, x, 2, 2, 0, TRUE);
+  }
+  detections = ci_graph_solo_detect (g, levels, 2, x, "masks", 50, &params);
+  ci_graph_output (g, ci_graph_solo_masks (g, levels, 2, x, "masks",
+          detections, &params), "masks");
+  return g;
+}
+
 /* A head with priors, masks of prototypes and their scores. */
 static CiGraph *
 build_prototypes (void)
@@ -205,7 +233,9 @@ build_prototypes (void)
 
 GST_START_TEST (test_no_allocation_in_any_layer)
 {
-  CiGraph *graph = __i__ ? build_prototypes () : build_everything ();
+  CiGraph *graph = __i__ == 0 ? build_everything () : __i__ == 3
+      ? build_prototypes ()
+      : build_solo (__i__ == 1 ? CI_SOLO_STATIC : CI_SOLO_DYNAMIC);
   TestWeights *weights = weights_for (graph);
   CiPool *pool = ci_pool_new (2);
   CiPlanOptions options = { CI_BACKEND_CPU, pool, 60, 90 };
@@ -246,7 +276,7 @@ allocations_suite (void)
   suite_add_tcase (s, tc);
   tcase_add_unchecked_fixture (tc, look_for_cxx, NULL);
   tcase_add_test (tc, test_no_allocation_per_frame);
-  tcase_add_loop_test (tc, test_no_allocation_in_any_layer, 0, 2);
+  tcase_add_loop_test (tc, test_no_allocation_in_any_layer, 0, 4);
   return s;
 }
 

@@ -226,7 +226,7 @@ build_conv_items (CiGraph * g, CiValue x, const gint * a)
   shortcut = ci_graph_conv (g, x, "shortcut", 13, a[1], a[2], a[3], 1, TRUE);
   shortcut = ci_graph_activation (g, shortcut, CI_ACTIVATION_RELU);
   x = ci_graph_conv (g, x, "conv", 13, a[1], a[2], a[3], 1, FALSE);
-  x = ci_graph_batch_norm (g, x, "norm", 1e-5f);
+  x = ci_graph_batch_norm (g, x, "norm", 1e-5);
   x = ci_graph_scale (g, x, "scale");
   x = ci_graph_add (g, x, shortcut);
   ci_graph_output (g, ci_graph_activation (g, x, a[4]), "out");
@@ -304,8 +304,8 @@ static const Case cases[] = {
   CASE ("coarse head, odd sizes", build_coarse_head, 13, 7),
   CASE ("items 3x3", build_conv_items, 20, 3, 1, 1, CI_ACTIVATION_RELU),
   CASE ("items 3x3 s2", build_conv_items, 13, 3, 2, 1, CI_ACTIVATION_RELU6),
-  CASE ("items 5x5", build_conv_items, 8, 5, 1, 2, CI_ACTIVATION_SWISH),
-  CASE ("items 1x1", build_conv_items, 8, 1, 1, 0, CI_ACTIVATION_NONE),
+  CASE ("items 5x5", build_conv_items, 8, 5, 1, 2, CI_ACTIVATION_LEAKY_RELU),
+  CASE ("items 1x1", build_conv_items, 8, 1, 1, 0, CI_ACTIVATION_SWISH),
   CASE ("items 9x9", build_conv_items, 5, 9, 1, 0, CI_ACTIVATION_RELU),
   CASE ("items of all layers", build_all_items, 20),
   CASE ("items of two lists", build_two_lists, 40),

@@ -147,30 +147,6 @@ GST_END_TEST;
 
 /* What is proposed among many equal logits: a network that hands through the
  * channels of its input, which are eighths, the same in any precision. */
-static gboolean
-lookup_pick (const CiWeights * weights, const gchar * name, CiTensor * out)
-{
-  gfloat *matrix = weights->user_data;
-  gint first, count, of;
-
-  if (sscanf (name, "pick.%d.%d.%d.weight", &first, &count, &of) != 3)
-    return FALSE;
-  memset (matrix, 0, sizeof (gfloat) * count * of);
-  for (gint i = 0; i < count; i++)
-    matrix[i * of + first + i] = 1.0f;
-  *out = (CiTensor) {
-    CI_DTYPE_F32, 4, {count, of, 1, 1}, matrix};
-  return TRUE;
-}
-
-static CiValue
-pick (CiGraph * g, CiValue x, gint first, gint count, gint of, gint level)
-{
-  g_autofree gchar *name = g_strdup_printf ("pick.%d.%d.%d", first, count, of);
-
-  return ci_graph_conv (g, x, name, count, 1, 1 << level, 0, 1, FALSE);
-}
-
 typedef struct
 {
   const gchar *name;

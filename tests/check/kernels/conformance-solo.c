@@ -16,11 +16,11 @@ typedef struct
   const gchar *name;
   CiSoloSource source;
   gint height, width, n_classes, channels, n_levels;
-  gint shift;                   /* masks are 2^shift times as large as the
-                                   first level's maps */
+  gint shift;                   /* the first level's maps are so many halvings
+                                   of the masks */
   gint capacity;
   gint strides[4];              /* cells that a mask must have more of */
-  gint blot;                    /* side of blots of equal numbers in the input */
+  gint blot;                    /* side of blots of equal numbers in inputs */
   gfloat logits;                /* at most so far from 0 */
   gboolean linear, full_map;
   CiDetectParams params;
@@ -82,43 +82,27 @@ static const SoloCase cases[] = {
       FALSE, FALSE, {0, 0.6, 500, 10}},
 };
 
-/* "pick.FIRST.COUNT.OF": channels that are handed through; "solo.L": made up,
- * but in steps that no precision rounds. */
+/* What is picked, and "solo.L": made up, but in steps that no precision
+ * rounds. */
 static gboolean
 lookup_steps (const CiWeights * weights, const gchar * name, CiTensor * out)
 {
   const SoloCase *c = ((gpointer *) weights->user_data)[0];
   gfloat *data = ((gpointer *) weights->user_data)[1];
-  gint first, count, of, level;
+  const CiWeights picks = { lookup_pick, data };
+  gboolean bias = g_str_has_suffix (name, ".bias");
+  guint32 state = g_str_hash (name);
+  gint level, n;
 
-  if (sscanf (name, "pick.%d.%d.%d.weight", &first, &count, &of) == 3) {
-    memset (data, 0, sizeof (gfloat) * count * of);
-    for (gint i = 0; i < count; i++)
-      data[i * of + first + i] = 1.0f;
-    *out = (CiTensor) {
-      CI_DTYPE_F32, 4, {count, of, 1, 1}, data};
-  } else if (sscanf (name, "solo.%d.", &level) == 1) {
-    gboolean bias = g_str_has_suffix (name, ".bias");
-    gint n = grids[level] * grids[level];
-    guint32 state = g_str_hash (name);
-
-    *out = (CiTensor) {
-      CI_DTYPE_F32, bias ? 1 : 4, {n, c->channels, 1, 1}, data};
-    for (gint i = 0; i < n * (bias ? 1 : c->channels); i++)
-      data[i] = rintf (uniform (&state, -1, 1) * 8) / 8
-          + (bias ? 1.0f / 64 : 0.0f);
-  } else {
-    return FALSE;
-  }
+  if (sscanf (name, "solo.%d.", &level) != 1)
+    return lookup_pick (&picks, name, out);
+  n = grids[level] * grids[level];
+  *out = (CiTensor) {
+    CI_DTYPE_F32, bias ? 1 : 4, {n, c->channels, 1, 1}, data};
+  for (gint i = 0; i < n * (bias ? 1 : c->channels); i++)
+    data[i] = rintf (uniform (&state, -1, 1) * 8) / 8
+        + (bias ? 1.0f / 64 : 0.0f);
   return TRUE;
-}
-
-static CiValue
-pick (CiGraph * g, CiValue x, gint first, gint count, gint of, gint shift)
-{
-  g_autofree gchar *name = g_strdup_printf ("pick.%d.%d.%d", first, count, of);
-
-  return ci_graph_conv (g, x, name, count, 1, 1 << shift, 0, 1, FALSE);
 }
 
 /* The input has the channels of logits and twice those of masks. */
