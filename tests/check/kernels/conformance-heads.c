@@ -105,6 +105,8 @@ GST_START_TEST (test_matches_reference)
 {
   const Case *c = &cases[__i__];
 
+  if (leaves_out (__i__))
+    return;
   check_case (c, TRUE, c->build == build_boxes ? NO_MASKS
       : c->build == build_blender || c->arg[6] & 1 ? FULL_MASKS : PART_MASKS);
 }

@@ -367,6 +367,8 @@ GST_START_TEST (test_matches_reference)
   CiPlan *ref, *plans[MAX (G_N_ELEMENTS (cpu_variants),
           G_N_ELEMENTS (cuda_variants))];
 
+  if (leaves_out (__i__))
+    return;
   if (wants_cuda () && !cuda_device ())
     return;
   graph = ci_graph_new ();

@@ -139,6 +139,8 @@ GST_START_TEST (test_matches_reference)
 {
   const Case *c = &cases[__i__];
 
+  if (leaves_out (__i__))
+    return;
   check_case (c, TRUE, c->build == build_two_stages && c->arg[0] != BOXES ?
       FULL_MASKS : NO_MASKS);
 }

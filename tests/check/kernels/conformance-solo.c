@@ -224,6 +224,8 @@ check_solo (const SoloCase * c, gboolean broken)
 
 GST_START_TEST (test_detects_as_reference)
 {
+  if (leaves_out (__i__))
+    return;
   check_solo (&cases[__i__], FALSE);
 }
 

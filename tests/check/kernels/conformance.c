@@ -413,6 +413,8 @@ static const Case cases[] = {
 
 GST_START_TEST (test_matches_reference)
 {
+  if (leaves_out (__i__))
+    return;
   check_case (&cases[__i__], FALSE, NO_MASKS);
 }
 
