@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "models/method.h"
 #include "models/upstream.h"
 
 int LLVMFuzzerTestOneInput (const guint8 * data, gsize size);
