@@ -744,7 +744,8 @@ typedef struct
   gdouble cross_class_threshold;        /* IoU between classes; 0 = classes do
                                            not suppress each other (official) */
   CiNms nms;                    /* what the method has not is its default */
-  gfloat score_threshold;       /* scores reach it, before masks are made; not
+  gfloat score_threshold;       /* lower scores are dropped before masks are
+                                   made (multibox_detect: equal ones, too); not
                                    FCOS', whose inference_threshold does that.
                                    0: any score */
   gint frame_width, frame_height;       /* the frame's part of the input, for

@@ -440,9 +440,8 @@ run_deform_conv (CiPlan * plan, CiStep * step, GError ** error)
 
 /* ---- detection -------------------------------------------------------- */
 
-/* Descending value, then the order in which candidates were found. */
-static gint
-compare_candidates (gconstpointer a, gconstpointer b, gpointer user_data)
+gint
+ci_ref_compare_candidates (gconstpointer a, gconstpointer b, gpointer user_data)
 {
   const CiCandidate *x = a, *y = b;
 
@@ -455,8 +454,8 @@ compare_candidates (gconstpointer a, gconstpointer b, gpointer user_data)
   return x->cls - y->cls;
 }
 
-static gdouble
-iou (const CiCandidate * a, const CiCandidate * b)
+gdouble
+ci_ref_iou (const CiCandidate * a, const CiCandidate * b)
 {
   gfloat w = MIN (a->x1, b->x1) - MAX (a->x0, b->x0);
   gfloat h = MIN (a->y1, b->y1) - MAX (a->y0, b->y0);
@@ -501,11 +500,12 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
             g_array_append_val (all, candidate);
         }
     g_qsort_with_data (&g_array_index (all, CiCandidate, first),
-        all->len - first, sizeof (CiCandidate), compare_candidates, NULL);
+        all->len - first, sizeof (CiCandidate), ci_ref_compare_candidates,
+        NULL);
     if ((gint) all->len - first > params->pre_nms_top_k)
       g_array_set_size (all, first + params->pre_nms_top_k);
   }
-  g_array_sort_with_data (all, compare_candidates, NULL);
+  g_array_sort_with_data (all, ci_ref_compare_candidates, NULL);
 
   dropped = g_new0 (guint8, all->len + 1);
   out->count = 0;
@@ -517,9 +517,9 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
     for (guint k = i + 1; k < all->len; k++) {
       const CiCandidate *b = &g_array_index (all, CiCandidate, k);
 
-      if (a->cls == b->cls ? iou (a, b) > params->nms_threshold
+      if (a->cls == b->cls ? ci_ref_iou (a, b) > params->nms_threshold
           : params->cross_class_threshold > 0
-          && iou (a, b) > params->cross_class_threshold)
+          && ci_ref_iou (a, b) > params->cross_class_threshold)
         dropped[k] = 1;
     }
     if (out->count >= MIN (params->post_nms_top_k, node->capacity))

@@ -10,6 +10,11 @@
 
 G_BEGIN_DECLS
 
+/* Of CiCandidates: descending value, then the order in which they were found; a
+ * GCompareDataFunc. And the IoU of two. */
+gint ci_ref_compare_candidates (gconstpointer a, gconstpointer b,
+    gpointer user_data);
+gdouble ci_ref_iou (const CiCandidate * a, const CiCandidate * b);
 /* Bilinear as ROIAlign samples: beyond the map by more than a cell 0, at its
  * edges the outermost cell. */
 gdouble ci_ref_roi_sample (const CiMap * map, gint c, gfloat y, gfloat x);

@@ -14,32 +14,6 @@ at (const CiMap * map, gint c, gint y, gint x)
   return map->data[((gsize) c * map->h + y) * map->w + x];
 }
 
-/* Descending value, then the order in which candidates were found. */
-static gint
-compare_candidates (gconstpointer a, gconstpointer b, gpointer user_data)
-{
-  const CiCandidate *x = a, *y = b;
-
-  if (x->value != y->value)
-    return x->value < y->value ? 1 : -1;
-  if (x->level != y->level)
-    return x->level - y->level;
-  if (x->cell != y->cell)
-    return x->cell - y->cell;
-  return x->cls - y->cls;
-}
-
-static gdouble
-iou (const CiCandidate * a, const CiCandidate * b)
-{
-  gfloat w = MIN (a->x1, b->x1) - MAX (a->x0, b->x0);
-  gfloat h = MIN (a->y1, b->y1) - MAX (a->y0, b->y0);
-  gfloat inter = MAX (w, 0) * MAX (h, 0);
-
-  return inter / ((a->x1 - a->x0) * (a->y1 - a->y0)
-      + (b->x1 - b->x0) * (b->y1 - b->y0) - inter);
-}
-
 /* Moves the box of @c by @deltas, of which those of the sides have a limit, and
  * clips it. Whether it is a box then. */
 static gboolean
@@ -127,7 +101,7 @@ propose (CiPlan * plan, const CiNode * node, gint level, GArray * all)
         if (!isnan (c.value))
           g_array_append_val (top, c);
       }
-  g_array_sort_with_data (top, compare_candidates, NULL);
+  g_array_sort_with_data (top, ci_ref_compare_candidates, NULL);
   for (guint i = 0; i < top->len && i < (guint) rpn->pre_nms_top_n; i++) {
     CiCandidate *c = &g_array_index (top, CiCandidate, i);
     gint a = c->cell % logits->c, cell = c->cell / logits->c;
@@ -141,7 +115,7 @@ propose (CiPlan * plan, const CiNode * node, gint level, GArray * all)
             rpn->min_size_inclusive))
       continue;
     for (guint k = first; k < all->len && keep; k++)
-      keep = !(iou (&g_array_index (all, CiCandidate, k), c)
+      keep = !(ci_ref_iou (&g_array_index (all, CiCandidate, k), c)
           > rpn->nms_threshold);
     if (keep)
       g_array_append_val (all, *c);
@@ -158,7 +132,7 @@ run_rpn (CiPlan * plan, CiStep * step, GError ** error)
 
   for (gint l = 0; l < node->n_levels; l++)
     propose (plan, node, l, all);
-  g_array_sort_with_data (all, compare_candidates, NULL);
+  g_array_sort_with_data (all, ci_ref_compare_candidates, NULL);
   out->count = 0;
   for (guint i = 0; i < all->len && out->count < node->capacity; i++) {
     const CiCandidate *c = &g_array_index (all, CiCandidate, i);
@@ -243,7 +217,7 @@ run_box_detect (CiPlan * plan, CiStep * step, GError ** error)
 
   for (gint i = 0; i < proposals->count; i++)
     detect_proposal (plan, node, i, all);
-  g_array_sort_with_data (all, compare_candidates, NULL);
+  g_array_sort_with_data (all, ci_ref_compare_candidates, NULL);
 
   /* the kept ones gather at the front */
   out->count = 0;
@@ -255,9 +229,9 @@ run_box_detect (CiPlan * plan, CiStep * step, GError ** error)
     for (guint k = 0; k < n && keep; k++) {
       const CiCandidate *b = &g_array_index (all, CiCandidate, k);
 
-      keep = b->cls == c.cls ? !(iou (b, &c) > params->nms_threshold)
+      keep = b->cls == c.cls ? !(ci_ref_iou (b, &c) > params->nms_threshold)
           : !(params->cross_class_threshold > 0
-          && iou (b, &c) > params->cross_class_threshold);
+          && ci_ref_iou (b, &c) > params->cross_class_threshold);
     }
     if (!keep)
       continue;

@@ -114,6 +114,9 @@ gboolean ci_cuda_is_canvas_of (const CiPlan *plan, CiValue lead);
 
 /* Device memory that lives as long as the plan, zeroed. */
 gpointer ci_cuda_plan_alloc (CiPlan *plan, gsize n_bytes, GError **error);
+/* The same in @n parts of @bytes each, aligned, in one allocation. */
+gboolean ci_cuda_plan_alloc_parts (CiPlan *plan, const gsize *bytes,
+    gpointer *parts, gint n, GError **error);
 
 /* Whole 256 bytes, for parts of one allocation. */
 static inline gsize

@@ -42,23 +42,17 @@ gboolean
 ci_cuda_alloc_lists (CiPlan * plan, CiDetectArgs * args, gsize n_candidates,
     GError ** error)
 {
-  gsize n_top = (gsize) args->n_levels * CI_MAX_PRE_NMS, at = 0;
+  gsize n_top = (gsize) args->n_levels * CI_MAX_PRE_NMS;
   const gsize bytes[] = {
     CI_MAX_LEVELS * sizeof (guint32), CI_MAX_LEVELS * sizeof (guint32),
     n_candidates * sizeof (CiKey), n_top * sizeof (CiKey),
     n_top * sizeof (CiKey), n_top * sizeof (CiBox), n_top * sizeof (gint32)
   };
   gpointer parts[G_N_ELEMENTS (bytes)];
-  guint8 *memory;
 
-  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++)
-    at += ci_cuda_align (bytes[i]);
-  if (!(memory = ci_cuda_plan_alloc (plan, at, error)))
+  if (!ci_cuda_plan_alloc_parts (plan, bytes, parts, G_N_ELEMENTS (parts),
+          error))
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++) {
-    parts[i] = memory;
-    memory += ci_cuda_align (bytes[i]);
-  }
   args->n_found = parts[0];
   args->n_top = parts[1];
   args->found = parts[2];

@@ -282,6 +282,24 @@ ci_cuda_plan_alloc (CiPlan * plan, gsize n_bytes, GError ** error)
   return memory;
 }
 
+gboolean
+ci_cuda_plan_alloc_parts (CiPlan * plan, const gsize * bytes,
+    gpointer * parts, gint n, GError ** error)
+{
+  gsize total = 0;
+  guint8 *memory;
+
+  for (gint i = 0; i < n; i++)
+    total += ci_cuda_align (bytes[i]);
+  if (!(memory = ci_cuda_plan_alloc (plan, total, error)))
+    return FALSE;
+  for (gint i = 0; i < n; i++) {
+    parts[i] = memory;
+    memory += ci_cuda_align (bytes[i]);
+  }
+  return TRUE;
+}
+
 /* ---- constants --------------------------------------------------------- */
 
 /* Under the device's lock. */

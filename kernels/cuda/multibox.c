@@ -41,17 +41,10 @@ alloc_lists (CiPlan * plan, CiMultiboxArgs * args, GError ** error)
     n * CI_MULTIBOX_TOP * sizeof (CiKey), CI_MAX_PRE_NMS * sizeof (CiBox)
   };
   gpointer parts[G_N_ELEMENTS (bytes)];
-  guint8 *memory;
-  gsize all = 0;
 
-  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++)
-    all += ci_cuda_align (bytes[i]);
-  if (!(memory = ci_cuda_plan_alloc (plan, all, error)))
+  if (!ci_cuda_plan_alloc_parts (plan, bytes, parts, G_N_ELEMENTS (parts),
+          error))
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++) {
-    parts[i] = memory;
-    memory += ci_cuda_align (bytes[i]);
-  }
   args->n_found = parts[0];
   args->n_kept = parts[1];
   args->found = parts[2];

@@ -125,20 +125,22 @@ alloc_buffers (CiPlan * plan, PointRend * p, GError ** error)
   CiPointArgs *args = &p->args;
   gsize side = (gsize) p->start_size << p->n_steps;
   gsize capacity = args->detections.capacity, cells = side * side;
-  gsize tables = ci_cuda_align (p->n_tables * sizeof (float));
-  gsize maps = ci_cuda_align (capacity * cells * sizeof (float));
-  gsize keys = ci_cuda_align (capacity * cells * sizeof (CiKey));
-  guint8 *memory = ci_cuda_plan_alloc (plan, tables + 2 * maps + keys
-      + capacity * p->n_points * sizeof (CiKey), error);
+  const gsize bytes[] = {
+    p->n_tables * sizeof (float), capacity * cells * sizeof (float),
+    capacity * cells * sizeof (float), capacity * cells * sizeof (CiKey),
+    capacity * p->n_points * sizeof (CiKey)
+  };
+  gpointer parts[G_N_ELEMENTS (bytes)];
 
-  if (!memory)
+  if (!ci_cuda_plan_alloc_parts (plan, bytes, parts, G_N_ELEMENTS (parts),
+          error))
     return FALSE;
   args->map_pitch = cells;
-  args->tables = (float *) memory;
-  p->maps[0] = (float *) (memory + tables);
-  p->maps[1] = (float *) (memory + tables + maps);
-  args->keys = (CiKey *) (memory + tables + 2 * maps);
-  args->top = (CiKey *) (memory + tables + 2 * maps + keys);
+  args->tables = parts[0];
+  p->maps[0] = parts[1];
+  p->maps[1] = parts[2];
+  args->keys = parts[3];
+  args->top = parts[4];
   return TRUE;
 }
 

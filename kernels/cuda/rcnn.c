@@ -6,25 +6,6 @@
  */
 #include "cuda.h"
 
-/* @n arrays of @bytes each in one allocation. */
-static gboolean
-alloc_parts (CiPlan * plan, const gsize * bytes, gpointer * parts, gint n,
-    GError ** error)
-{
-  gsize total = 0;
-  guint8 *memory;
-
-  for (gint i = 0; i < n; i++)
-    total += ci_cuda_align (bytes[i]);
-  if (!(memory = ci_cuda_plan_alloc (plan, total, error)))
-    return FALSE;
-  for (gint i = 0; i < n; i++) {
-    parts[i] = memory;
-    memory += ci_cuda_align (bytes[i]);
-  }
-  return TRUE;
-}
-
 /* ---- region proposals -------------------------------------------------- */
 
 static gboolean
@@ -110,7 +91,7 @@ ci_cuda_prepare_rpn (CiPlan * plan, CiStep * step, GError ** error)
     return FALSE;
   }
   if (!ci_cuda_prepare_results (plan, error)
-      || !alloc_parts (plan, (gsize[]) {
+      || !ci_cuda_plan_alloc_parts (plan, (gsize[]) {
           n_all * sizeof (CiKey), n_top * sizeof (CiKey), n_top
           * sizeof (CiBox), n_top * args->words * sizeof (guint32),
           CI_MAX_LEVELS * sizeof (guint32), n_top * sizeof (CiKey), n_top
@@ -167,7 +148,7 @@ ci_cuda_prepare_box_detect (CiPlan * plan, CiStep * step, GError ** error)
   detect->n_classes = node->channels;
   if (!ci_cuda_prepare_results (plan, error)
       || !ci_cuda_alloc_lists (plan, detect, n * node->channels, error)
-      || !alloc_parts (plan, (gsize[]) {
+      || !ci_cuda_plan_alloc_parts (plan, (gsize[]) {
           n * sizeof (float), n * sizeof (float)}, parts, 2, error))
     return FALSE;
   detect->proposals = ci_cuda_list (plan, node->srcs[0]);

@@ -202,7 +202,7 @@ run_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
 static gboolean
 alloc_lists (CiPlan * plan, CiSoloArgs * a, GError ** error)
 {
-  gsize n = a->n_places, n_found = n * a->n_classes, at = 0;
+  gsize n = a->n_places, n_found = n * a->n_classes;
   const gsize bytes[] = {
     CI_SOLO_COUNTS * sizeof (guint32), n_found * sizeof (CiKey),
     n_found * sizeof (CiKey), n * sizeof (guint32), n * sizeof (gint32),
@@ -212,16 +212,10 @@ alloc_lists (CiPlan * plan, CiSoloArgs * a, GError ** error)
     (gsize) CI_SOLO_TOP * (CI_SOLO_TOP - 1) / 2 * sizeof (gfloat)
   };
   gpointer parts[G_N_ELEMENTS (bytes)];
-  guint8 *memory;
 
-  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++)
-    at += ci_cuda_align (bytes[i]);
-  if (!(memory = ci_cuda_plan_alloc (plan, at, error)))
+  if (!ci_cuda_plan_alloc_parts (plan, bytes, parts, G_N_ELEMENTS (parts),
+          error))
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (bytes); i++) {
-    parts[i] = memory;
-    memory += ci_cuda_align (bytes[i]);
-  }
   a->counts = parts[0];
   a->found = parts[1];
   a->ranked = parts[2];
