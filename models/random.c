@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "blocks.h"
 #include "coco.h"
 
 #define RESNET(depth, more) "\"backbone\":{\"type\":\"resnet\"," \
@@ -56,6 +57,19 @@
     "\"inference\":{\"inference_threshold\":0.1,\"pre_nms_top_k\":500," \
     "\"score_threshold\":0.3}"
 #define LIGHT(convs, more) "\"stacked_convs\":" #convs "," more
+
+/* of YOLACT's code; in RGB */
+#define YOLACT(size, pixels, backbone, more) "\"architecture\":\"yolact\"," \
+    "\"input\":{\"channel_order\":\"RGB\",\"resize\":\"fixed\"," \
+    "\"interpolation\":\"bilinear\",\"size_divisor\":1,\"min_size\":" #size \
+    ",\"max_size\":" #size "," pixels "}," backbone "\"yolact\":{" more "}," \
+    "\"inference\":{\"nms_threshold\":0.5,\"pre_nms_top_k\":200," \
+    "\"score_threshold\":0.15}"
+#define YOLACT_RESNET(depth, size, deform, more) YOLACT (size, \
+    "\"pixel_mean\":[123.68,116.78,103.94],\"pixel_std\":[58.4,57.12,57.38]", \
+    RESNET (depth, ",\"names\":\"yolact\",\"stride_in_1x1\":false" deform), more)
+#define YOLACT_PLUS "\"scales_per_octave\":3,\"square_anchors\":false," \
+    "\"maskiou_channels\":[8,16,32,64,128]"
 
 #define RCNN(name) "\"architecture\":\"" name "\"," \
     "\"inference\":{\"nms_threshold\":0.5}"
@@ -121,6 +135,15 @@ static const struct
   {"blendmask-rt-r50-bn-head", RT RESNET (50, "")
       BN_TOWERS (SHARED (3) NO_SCALE) BLENDMASK (2)},
   {"blendmask-dla34", RT DLA34 TOWERS (NO_SCALE) BLENDMASK (3)},
+  {"yolact-r50", YOLACT_RESNET (50, 550, "", "")},
+  {"yolact-r101", YOLACT_RESNET (101, 550, "", "")},
+  {"yolact-im700-r101", YOLACT_RESNET (101, 700, "",
+            "\"scales\":[30,61,122,244,488]")},
+  {"yolact-darknet53", YOLACT (550, "\"pixel_mean\":[0,0,0],"
+            "\"pixel_std\":[255,255,255]", "\"backbone\":{\"type\":\"darknet\","
+            "\"norm\":\"bn\",\"depth\":53},", "")},
+  {"yolact-plus-r50", YOLACT_RESNET (50, 550, DCN_345, YOLACT_PLUS)},
+  {"yolact-plus-r101", YOLACT_RESNET (101, 550, DCN_I3, YOLACT_PLUS)},
   {"maskrcnn-r50", RESNET (50, "") RCNN ("maskrcnn")},
   {"maskrcnn-r101", RESNET (101, "") RCNN ("maskrcnn")},
   {"maskrcnn-x101-32x8d", BGR_STD RESNEXT (32, 8, "") RCNN ("maskrcnn")},
@@ -205,7 +228,7 @@ backbone_gain (const CiConfig * config, const gchar * name)
       return strstr (name, "_concat/") && !strstr (name, "_1_concat/") ? 0.3
           : 1;
     case CI_BACKBONE_DARKNET:
-      return strstr (name, ".conv2.") ? 0.4 : 1;
+      return strstr (name, ".conv2.") ? 0.1 : 1;
   }
   return 1;
 }
@@ -220,20 +243,21 @@ conv_gain (const CiConfig * config, const gchar * name, gint in_channels)
   } gains[] = {
     {"offset.", 0.2}, {"ese.fc", 0.2}, {"res6.reduction", 0.2},
     {"fpn_lateral", 0.2}, {"fpn_output", 0.7}, {"top_block", 0.7},
-    {"lateral_convs", 0.2}, {"fpn_convs", 0.7}, {"solo_cate", 0.57},
+    {"lateral_convs", 0.2}, {"fpn_convs", 0.7}, {"solo_cate", 1.2},
     {".lateral_", 0.2}, {".outputs_f", 1.57},
     {"cls_logits", 0.57}, {"bbox_pred", 0.5}, {"ctrness", 0.7},
     {"controller", 0.5}, {"mask_branch.refine", 0.4},
     {"top_layer", 0.5}, {"basis_module.refine", 0.4},
+    {"lat_layers", 0.2}, {"pred_layers", 0.7}, {"bbox_layer", 0.75},
+    {"conf_layer", 0.75},
     {"objectness_logits", 0.5}, {"anchor_deltas", 0.1}, {"cls_score", 1.5},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (gains); i++)
     if (strstr (name, gains[i].part))
       return gains[i].gain;
-  if (!strstr (name, "bottom_up") && (config->backbone.type
-          != CI_BACKBONE_RESNET || config->backbone.names
-          == CI_RESNET_DETECTRON2 || !g_str_has_prefix (name, "backbone.")))
+  if (!g_str_has_prefix (name, config->backbone.type == CI_BACKBONE_DARKNET ?
+          "backbone." : ci_resnet_names[config->backbone.names].prefix))
     return 1;
   /* pixels are about 60 away from the mean; normalise what pixel_std does
    * not */
@@ -264,8 +288,9 @@ ci_random_weights (gfloat * dst, const CiConfig * config, const gchar * name,
   else if (g_str_has_suffix (name, "ese.fc.bias"))
     /* factors near 1 */
     offset = 2.5;
-  else if (g_str_has_suffix (name, "cls_logits.bias")
-      || g_str_has_suffix (name, "solo_cate.bias"))
+  else if (g_str_has_suffix (name, "solo_cate.bias"))
+    offset = -5.5;
+  else if (g_str_has_suffix (name, "cls_logits.bias"))
     /* the prior of focal loss: -log ((1 - 0.01) / 0.01) */
     offset = -4.6;
   else if (strstr (name, "dsolo_ins_list") && n_dims == 1)
@@ -277,4 +302,8 @@ ci_random_weights (gfloat * dst, const CiConfig * config, const gchar * name,
     /* boxes of a few strides instead of empty ones */
     offset = 3, scale = 1;
   ci_random_fill (dst, n, name, SEED, offset, scale);
+  /* most priors are background */
+  for (gsize i = 0; g_str_has_suffix (name, "conf_layer.bias") && i < n;
+      i += config->n_classes + 1)
+    dst[i] += 6;
 }
