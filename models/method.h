@@ -20,6 +20,7 @@ typedef struct
   gboolean full_map;            /* masks of the whole map, not in boxes only */
   gboolean dense_top;           /* what is evaluated at the detections only,
                                    everywhere as well (for dumps) */
+  gint mask_resolution;         /* one of the method's; 0: as described */
 } CiBuildOptions;
 
 typedef struct
@@ -40,6 +41,10 @@ typedef struct
    * node. */
   void (*build) (CiGraph *graph, CiValue input, const CiConfig *config,
       const CiBuildOptions *options);
+  /* What users can choose among; 0 ends a list. NULL: greedy NMS; masks as the
+   * network has them. */
+  const gint *nms;              /* CiNms */
+  const gint *mask_resolutions;
 } CiMethod;
 
 extern const CiMethod ci_method_condinst, ci_method_blendmask, ci_method_fcos,

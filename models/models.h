@@ -126,6 +126,11 @@ typedef struct
                                    collected, 0 = one batch; the CPU has 1 */
   gint batch;                   /* of a device: frames that are computed
                                    together, up to CI_MAX_BATCH; 0 = 1 */
+  CiNms nms;                    /* default: the method's own */
+  gint mask_resolution;         /* of the mask of an object, cells a side, of
+                                   methods that can choose (PointRend: 28 to
+                                   896, powers of two apart); 0 = the model's
+                                   own */
 } CiSessionOptions;
 
 /** CPU, all cores, the model's sizes, exact resize, masks in boxes. */
@@ -159,7 +164,12 @@ typedef struct
  */
 typedef struct _CiSession CiSession;
 
-/** Keeps a reference to @model. */
+/** Nicks of CiNms, NULL at their end: default, greedy, fast, fast-cross-class,
+ * matrix. */
+extern const gchar *const ci_nms_names[];
+
+/** Keeps a reference to @model. INVALID_ARGUMENT: NMS or a resolution of masks
+ * that its method has not. */
 CiSession *ci_session_new (CiModel * model, const CiSessionOptions * options,
     GError ** error);
 void ci_session_free (CiSession * session);

@@ -164,13 +164,25 @@ build_coarse_head (CiGraph * g, const CiConfig * config, CiValue p2,
   return x;
 }
 
+/* Subdivisions until masks have @resolution cells a side. */
+static gint
+count_steps (gint resolution)
+{
+  gint n = 0;
+
+  while (START_SIZE << n < resolution)
+    n++;
+  return n;
+}
+
 static void
 build (CiGraph * g, CiValue input, const CiConfig * config,
     const CiBuildOptions * options)
 {
   const CiPointRendParams params = { 4, COARSE_SIZE,
     config->pointrend.channels, config->pointrend.num_layers, START_SIZE,
-    config->pointrend.num_steps, N_POINTS
+    options->mask_resolution ? count_steps (options->mask_resolution)
+        : config->pointrend.num_steps, N_POINTS
   };
   CiValue pyramid[4];
   CiValue detections = ci_rcnn_build (g, input, config, options->capacity,
@@ -181,8 +193,14 @@ build (CiGraph * g, CiValue input, const CiConfig * config,
           get_names (config)->point, &params), "masks");
 }
 
+static const gint resolutions[] = {
+  START_SIZE, START_SIZE << 1, START_SIZE << 2, START_SIZE << 3,
+  START_SIZE << 4, START_SIZE << 5, 0
+};
+
 const CiMethod ci_method_pointrend = {
   "pointrend", "PointRend", "roi_heads.mask_head.point_head.predictor.weight "
       "roi_heads.mask_point_head.predictor.weight", recognise,
-  read_description, write_description, build
+  read_description, write_description, build,
+  .mask_resolutions = resolutions
 };

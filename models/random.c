@@ -67,7 +67,8 @@
     "\"score_threshold\":0.15}"
 #define YOLACT_RESNET(depth, size, deform, more) YOLACT (size, \
     "\"pixel_mean\":[123.68,116.78,103.94],\"pixel_std\":[58.4,57.12,57.38]", \
-    RESNET (depth, ",\"names\":\"yolact\",\"stride_in_1x1\":false" deform), more)
+    RESNET (depth, ",\"names\":\"yolact\",\"stride_in_1x1\":false" deform), \
+    more)
 #define YOLACT_PLUS "\"scales_per_octave\":3,\"square_anchors\":false," \
     "\"maskiou_channels\":[8,16,32,64,128]"
 

@@ -103,14 +103,79 @@ check_options (const CiSessionOptions * o, GError ** error)
   return TRUE;
 }
 
+const gchar *const ci_nms_names[] = {
+  [CI_NMS_DEFAULT] = "default",
+  [CI_NMS_GREEDY] = "greedy",
+  [CI_NMS_FAST] = "fast",
+  [CI_NMS_FAST_CROSS_CLASS] = "fast-cross-class",
+  [CI_NMS_MATRIX] = "matrix",
+  [CI_NMS_MATRIX + 1] = NULL
+};
+
+/* Whether @wanted is among @choices, which 0 ends, or 0 itself; else @known
+ * lists them. */
+static gboolean
+find_choice (const gint * choices, gint wanted, const gchar * const *names,
+    gchar ** known)
+{
+  g_autoptr (GString) list = g_string_new (NULL);
+
+  for (; *choices && wanted; choices++) {
+    if (*choices == wanted)
+      return TRUE;
+    g_string_append (list, list->len ? ", " : "");
+    if (names)
+      g_string_append (list, names[*choices]);
+    else
+      g_string_append_printf (list, "%d", *choices);
+  }
+  *known = g_strdup (list->str);
+  return !wanted;
+}
+
+/* Whether the model's method can do what users choose of it. */
+static gboolean
+check_choices (const CiModel * model, const CiSessionOptions * o,
+    GError ** error)
+{
+  static const gint greedy[] = { CI_NMS_GREEDY, 0 };
+  const CiMethod *method =
+      ci_methods[ci_model_get_config (model)->architecture];
+  g_autofree gchar *nms = NULL, *resolutions = NULL;
+
+  if (!find_choice (method->nms ? method->nms : greedy, o->nms, ci_nms_names,
+          &nms)) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "nms %s: %s has only %s", ci_nms_names[o->nms], method->title, nms);
+    return FALSE;
+  }
+  if (o->mask_resolution && !method->mask_resolutions) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "mask-resolution %d: masks of %s have the resolution that the network "
+        "gives them", o->mask_resolution, method->title);
+    return FALSE;
+  }
+  if (o->mask_resolution && !find_choice (method->mask_resolutions,
+          o->mask_resolution, NULL, &resolutions)) {
+    g_set_error (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT,
+        "mask-resolution %d: %s has only %s", o->mask_resolution,
+        method->title, resolutions);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 CiSession *
 ci_session_new (CiModel * model, const CiSessionOptions * options,
     GError ** error)
 {
-  CiBuildOptions build = { 0, options->full_map, options->keep_tensors };
+  CiBuildOptions build = { 0, options->full_map, options->keep_tensors,
+    options->mask_resolution
+  };
   CiSession *session;
 
-  if (!check_options (options, error))
+  if (!check_options (options, error)
+      || !check_choices (model, options, error))
     return NULL;
   session = g_new0 (CiSession, 1);
   session->model = ci_model_ref (model);
@@ -336,7 +401,7 @@ ci_session_get_detect_params (const CiSession * session,
   *params = (CiDetectParams) {
   config->inference.inference_threshold, config->inference.nms_threshold,
         config->inference.pre_nms_top_k, session->capacity, NULL,
-        config->inference.cross_class_threshold};
+        config->inference.cross_class_threshold, session->options.nms};
 }
 
 void

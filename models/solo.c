@@ -528,17 +528,19 @@ build (CiGraph * g, CiValue input, const CiConfig * config,
           HEAD "solo_ins_list", detections, &params), "masks");
 }
 
+static const gint nms[] = { CI_NMS_MATRIX, 0 };
+
 const CiMethod ci_method_solo = {
   "solo", "SOLO", HEAD "solo_cate.weight", recognise, read_description,
-  write_description, build
+  write_description, build,.nms = nms
 };
 
 const CiMethod ci_method_decoupled_solo = {
   "decoupled_solo", "Decoupled SOLO", HEAD "dsolo_cate.weight", recognise,
-  read_description, write_description, build
+  read_description, write_description, build,.nms = nms
 };
 
 const CiMethod ci_method_solov2 = {
   "solov2", "SOLOv2", HEAD "solo_kernel.weight", recognise, read_description,
-  write_description, build
+  write_description, build,.nms = nms
 };

@@ -361,7 +361,11 @@ build (CiGraph * g, CiValue input, const CiConfig * config,
           coefficients, options->full_map), "masks");
 }
 
+static const gint nms[] = {
+  CI_NMS_GREEDY, CI_NMS_FAST, CI_NMS_FAST_CROSS_CLASS, 0
+};
+
 const CiMethod ci_method_yolact = {
   "yolact", "YOLACT", HEAD "bbox_layer.weight", recognise, read_description,
-  write_description, build
+  write_description, build,.nms = nms
 };

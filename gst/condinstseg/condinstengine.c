@@ -115,6 +115,13 @@ gboolean
 cond_inst_engine_start (CondInstEngine * engine,
     const CondInstOptions * options)
 {
+  static const CiNms nms_of[] = {
+    [GST_COND_INST_SEG_NMS_DEFAULT] = CI_NMS_DEFAULT,
+    [GST_COND_INST_SEG_NMS_GREEDY] = CI_NMS_GREEDY,
+    [GST_COND_INST_SEG_NMS_FAST] = CI_NMS_FAST,
+    [GST_COND_INST_SEG_NMS_FAST_CROSS_CLASS] = CI_NMS_FAST_CROSS_CLASS,
+    [GST_COND_INST_SEG_NMS_MATRIX] = CI_NMS_MATRIX,
+  };
   CiSessionOptions *chosen = &engine->options;
   GError *error = NULL;
 
@@ -128,6 +135,8 @@ cond_inst_engine_start (CondInstEngine * engine,
       options->resize_quality == GST_COND_INST_SEG_RESIZE_QUALITY_FAST ?
       CI_RESIZE_FAST : CI_RESIZE_EXACT;
   chosen->full_map = options->full_map;
+  chosen->mask_resolution = options->mask_resolution;
+  chosen->nms = nms_of[options->nms];
   chosen->for_regions = options->region == GST_COND_INST_SEG_REGION_ROI_LIST;
   if (!choose_device (engine, options))
     return FALSE;
@@ -135,6 +144,11 @@ cond_inst_engine_start (CondInstEngine * engine,
     g_autofree gchar *what = g_strdup_printf ("Cannot run model '%s'",
         ci_model_get_name (engine->model));
 
+    /* there are no frames yet to blame */
+    if (g_error_matches (error, CI_ERROR, CI_ERROR_INVALID_ARGUMENT)) {
+      error->domain = GST_RESOURCE_ERROR;
+      error->code = GST_RESOURCE_ERROR_SETTINGS;
+    }
     cond_inst_post_error (engine->element, error, what);
     return FALSE;
   }

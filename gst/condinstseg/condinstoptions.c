@@ -10,6 +10,7 @@
 #define MAX_DETECTIONS 1000
 #define MAX_THREADS 1024
 #define MAX_IN_FLIGHT 4
+#define MAX_MASK_RESOLUTION 896
 
 static GParamSpec *specs[COND_INST_N_PROPS];
 
@@ -33,6 +34,8 @@ static const gsize offsets[COND_INST_N_PROPS] = {
   FIELD (MAX_SIZE, max_size),
   FIELD (RESIZE_QUALITY, resize_quality),
   FIELD (FULL_MAP, full_map),
+  FIELD (MASK_RESOLUTION, mask_resolution),
+  FIELD (NMS, nms),
   FIELD (INFERENCE_REGION, region),
   FIELD (OBJECT_CLASS, object_class),
   FIELD (SCORE_THRESHOLD, score_threshold),
@@ -133,6 +136,31 @@ gst_cond_inst_seg_region_get_type (void)
 
   if (g_once_init_enter (&type)) {
     GType new_type = g_enum_register_static ("GstCondInstSegRegion", values);
+
+    g_once_init_leave (&type, new_type);
+  }
+  return type;
+}
+
+#define GST_TYPE_COND_INST_SEG_NMS (gst_cond_inst_seg_nms_get_type ())
+static GType
+gst_cond_inst_seg_nms_get_type (void)
+{
+  static GType type = 0;
+  static const GEnumValue values[] = {
+    {GST_COND_INST_SEG_NMS_DEFAULT, "As the model's method has it", "default"},
+    {GST_COND_INST_SEG_NMS_GREEDY,
+        "One by one, by kept objects of the class", "greedy"},
+    {GST_COND_INST_SEG_NMS_FAST,
+        "All at once, by objects of the class (YOLACT)", "fast"},
+    {GST_COND_INST_SEG_NMS_FAST_CROSS_CLASS,
+        "All at once, by objects of any class (YOLACT)", "fast-cross-class"},
+    {GST_COND_INST_SEG_NMS_MATRIX, "By lowering scores (SOLO)", "matrix"},
+    {0, NULL, NULL}
+  };
+
+  if (g_once_init_enter (&type)) {
+    GType new_type = g_enum_register_static ("GstCondInstSegNms", values);
 
     g_once_init_leave (&type, new_type);
   }
@@ -345,6 +373,34 @@ make_specs (void)
       g_param_spec_boolean ("full-map", "Full map",
           "Compute masks all over the frame instead of only around their box",
           FALSE, ready);
+  /**
+   * GstCondInstSeg:mask-resolution:
+   *
+   * PointRend draws masks of 28 cells a side twice as finely, as often as it
+   * takes: 28, 56, 112, 224 (its own choice), 448, 896. Each step costs about
+   * the same time. Masks of other methods have the resolution that the network
+   * gives them; choosing one is an error.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_MASK_RESOLUTION] =
+      g_param_spec_uint ("mask-resolution", "Mask resolution",
+          "Cells along a side of an object's mask, of methods that can choose: "
+          "PointRend, 28 to 896, each twice the one before (0 = the model's "
+          "own)", 0, MAX_MASK_RESOLUTION, 0, ready);
+  /**
+   * GstCondInstSeg:nms:
+   *
+   * YOLACT has `fast` (its own choice), `fast-cross-class` and `greedy`, SOLO
+   * `matrix`, all others `greedy`. Choosing one that the model's method has not
+   * is an error.
+   *
+   * Since: 0.1
+   */
+  specs[COND_INST_PROP_NMS] =
+      g_param_spec_enum ("nms", "NMS",
+          "How objects are left out in whose place others are found",
+          GST_TYPE_COND_INST_SEG_NMS, GST_COND_INST_SEG_NMS_DEFAULT, ready);
   /**
    * GstCondInstSeg:inference-region:
    *

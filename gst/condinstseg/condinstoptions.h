@@ -79,6 +79,29 @@ typedef enum
   GST_COND_INST_SEG_REGION_ROI_LIST,
 } GstCondInstSegRegion;
 
+/**
+ * GstCondInstSegNms:
+ * @GST_COND_INST_SEG_NMS_DEFAULT: as the model's method has it
+ * @GST_COND_INST_SEG_NMS_GREEDY: one object after the other, by those of its
+ *   class that are kept
+ * @GST_COND_INST_SEG_NMS_FAST: all at once, by all of its class (YOLACT)
+ * @GST_COND_INST_SEG_NMS_FAST_CROSS_CLASS: all at once, by all of any class
+ *   (YOLACT)
+ * @GST_COND_INST_SEG_NMS_MATRIX: lowers scores instead of leaving out (SOLO)
+ *
+ * How objects are left out that others are found in place of.
+ *
+ * Since: 0.1
+ */
+typedef enum
+{
+  GST_COND_INST_SEG_NMS_DEFAULT,
+  GST_COND_INST_SEG_NMS_GREEDY,
+  GST_COND_INST_SEG_NMS_FAST,
+  GST_COND_INST_SEG_NMS_FAST_CROSS_CLASS,
+  GST_COND_INST_SEG_NMS_MATRIX,
+} GstCondInstSegNms;
+
 typedef enum
 {
   COND_INST_PROP_0,
@@ -98,6 +121,8 @@ typedef enum
   COND_INST_PROP_MAX_SIZE,
   COND_INST_PROP_RESIZE_QUALITY,
   COND_INST_PROP_FULL_MAP,
+  COND_INST_PROP_MASK_RESOLUTION,
+  COND_INST_PROP_NMS,
   COND_INST_PROP_INFERENCE_REGION,
   COND_INST_PROP_OBJECT_CLASS,
   COND_INST_PROP_SCORE_THRESHOLD,
@@ -127,7 +152,9 @@ typedef struct
   gint precision;               /* GstCondInstSegPrecision */
   gint resize_quality;          /* GstCondInstSegResizeQuality */
   gint region;                  /* GstCondInstSegRegion */
+  gint nms;                     /* GstCondInstSegNms */
   guint max_in_flight, threads, input_width, input_height, min_size, max_size;
+  guint mask_resolution;
   gboolean full_map;
 
   /* for the next frame */

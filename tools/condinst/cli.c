@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
-gint ci_cli_cuda_device = -1;
+gint ci_cli_cuda_device = -1, ci_cli_mask_resolution;
 gchar *ci_cli_provider, *ci_cli_precision;
-gchar *ci_cli_config, **ci_cli_settings;
+gchar *ci_cli_nms, *ci_cli_config, **ci_cli_settings;
 
 /* A line of progress is on the terminal and must go before the next message. */
 static gboolean progress_shown;
@@ -98,11 +98,26 @@ check_word (const gchar * option, const gchar * value, const gchar * a,
   return FALSE;
 }
 
+static gboolean
+choose_nms (CiNms * nms)
+{
+  g_autofree gchar *known = NULL;
+
+  for (*nms = 0; ci_nms_names[*nms]; ++*nms)
+    if (g_str_equal (ci_cli_nms, ci_nms_names[*nms]))
+      return TRUE;
+  known = g_strjoinv (", ", (gchar **) ci_nms_names);
+  ci_cli_fail (CI_EXIT_USAGE, "\"%s\" is no --nms: %s", ci_cli_nms, known);
+  return FALSE;
+}
+
 gboolean
 ci_cli_session_options (const gchar * input, CiSessionOptions * options)
 {
-  if (ci_cli_threads < 0 || ci_cli_min_size < 0 || ci_cli_max_size < 0) {
-    ci_cli_fail (CI_EXIT_USAGE, "threads and sizes cannot be negative");
+  if (ci_cli_threads < 0 || ci_cli_min_size < 0 || ci_cli_max_size < 0
+      || ci_cli_mask_resolution < 0) {
+    ci_cli_fail (CI_EXIT_USAGE,
+        "threads, sizes and resolutions cannot be negative");
     return FALSE;
   }
   if (input && !ci_cli_parse_size (input, &options->input_width,
@@ -118,6 +133,9 @@ ci_cli_session_options (const gchar * input, CiSessionOptions * options)
   if (!check_word ("--execution-provider", ci_cli_provider, "cpu", "cuda")
       || !check_word ("--precision", ci_cli_precision, "fp32", "fp16"))
     return FALSE;
+  if (ci_cli_nms && !choose_nms (&options->nms))
+    return FALSE;
+  options->mask_resolution = ci_cli_mask_resolution;
   options->threads = ci_cli_threads;
   options->min_size = ci_cli_min_size;
   options->max_size = ci_cli_max_size;

@@ -46,9 +46,9 @@ gboolean ci_cli_parse (const CiCliUsage * usage, gint * argc, gchar *** argv);
 
 /** Values of the options below; one set, as one command runs. */
 extern gint ci_cli_threads, ci_cli_min_size, ci_cli_max_size;
-extern gint ci_cli_cuda_device;
+extern gint ci_cli_cuda_device, ci_cli_mask_resolution;
 extern gchar *ci_cli_provider, *ci_cli_precision;
-extern gchar *ci_cli_config, **ci_cli_settings;
+extern gchar *ci_cli_nms, *ci_cli_config, **ci_cli_settings;
 
 #define CI_CLI_THREADS_ENTRY \
   {"threads", 't', 0, G_OPTION_ARG_INT, &ci_cli_threads, \
@@ -72,6 +72,14 @@ extern gchar *ci_cli_config, **ci_cli_settings;
       "Short side of the network's input (default: the model's)", "PIXELS"}, \
   {"max-size", 0, 0, G_OPTION_ARG_INT, &ci_cli_max_size, \
       "Most that its long side may have (default: the model's)", "PIXELS"}
+
+#define CI_CLI_METHOD_ENTRIES \
+  {"nms", 0, 0, G_OPTION_ARG_STRING, &ci_cli_nms, \
+      "Of methods that can choose: default, greedy, fast, fast-cross-class, " \
+        "matrix", "NAME"}, \
+  {"mask-resolution", 0, 0, G_OPTION_ARG_INT, &ci_cli_mask_resolution, \
+      "Cells along a side of a mask, of methods that can choose (PointRend)", \
+      "CELLS"}
 
 /** The model @spec with the configuration of the options above. */
 CiModel *ci_cli_load_model (const gchar * spec, GError ** error);

@@ -413,6 +413,7 @@ ci_cmd_eval (gint argc, gchar ** argv)
         "Fit pictures into this size instead", "WxH"},
     CI_CLI_THREADS_ENTRY,
     CI_CLI_DEVICE_ENTRIES,
+    CI_CLI_METHOD_ENTRIES,
     {"json", 0, 0, G_OPTION_ARG_NONE, &as_json, "Print JSON", NULL},
     {NULL}
   };

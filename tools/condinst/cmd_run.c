@@ -147,6 +147,7 @@ ci_cmd_run (gint argc, gchar ** argv)
         "Fit pictures into this size instead", "WxH"},
     CI_CLI_THREADS_ENTRY,
     CI_CLI_DEVICE_ENTRIES,
+    CI_CLI_METHOD_ENTRIES,
     {"json", 0, 0, G_OPTION_ARG_NONE, &run.as_json,
         "Print COCO results instead of a table", NULL},
     {NULL}

@@ -515,6 +515,12 @@ GST_START_TEST (test_settings)
       NULL);
   remove_bus (seg, bus);
   gst_object_unref (seg);
+
+  seg = fail_to_start ("condinstseg model-file=" MODEL " nms=fast", &bus);
+  assert_message (bus, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR,
+      GST_RESOURCE_ERROR_SETTINGS, "nms fast", "CondInst", NULL);
+  remove_bus (seg, bus);
+  gst_object_unref (seg);
 }
 
 GST_END_TEST;

@@ -428,11 +428,10 @@ GST_END_TEST;
 
 /* A session of @model for 64x64 pixels that has run once. */
 static CiSession *
-run_once (const gchar * spec, gboolean full_map, const CiInstance ** instances,
-    gint * n)
+run_once (const gchar * spec, CiSessionOptions options,
+    const CiInstance ** instances, gint * n)
 {
   g_autoptr (CiModel) model = ci_model_load (spec, NULL);
-  CiSessionOptions options = CI_SESSION_OPTIONS_INIT;
   CiImageFormat format = { CI_PIXEL_RGB, 64, 64 };
   CiImage image = { {pixels}, {192} };
   CiDetectParams params;
@@ -441,7 +440,6 @@ run_once (const gchar * spec, gboolean full_map, const CiInstance ** instances,
   for (guint i = 0; i < sizeof (pixels); i++)
     pixels[i] = i * 2654435761u >> 24;
   options.input_width = options.input_height = 128;
-  options.full_map = options.keep_tensors = full_map;
   session = ci_session_new (model, &options, NULL);
   fail_unless (ci_session_configure (session, &format, NULL));
   ci_session_get_detect_params (session, &params);
@@ -462,7 +460,8 @@ GST_START_TEST (test_boxes_without_masks)
   CiSafetensors *dump;
   CiTensor tensor;
   gint n;
-  CiSession *session = run_once ("random:fcos-rt-dla34", TRUE, &instances, &n);
+  CiSession *session = run_once ("random:fcos-rt-dla34", (CiSessionOptions) {
+        CI_BACKEND_CPU,.full_map = TRUE,.keep_tensors = TRUE}, &instances, &n);
 
   for (gint i = 0; i < n; i++)
     fail_if (instances[i].grid);
@@ -490,8 +489,8 @@ GST_START_TEST (test_masks_in_boxes)
   const CiInstance *instances;
   guint8 mask[64 * 64];
   gint n;
-  CiSession *session = run_once ("random:blendmask-dla34", FALSE, &instances,
-      &n);
+  CiSession *session = run_once ("random:blendmask-dla34",
+      (CiSessionOptions) CI_SESSION_OPTIONS_INIT, &instances, &n);
 
   for (gint i = 0; i < n; i++) {
     const CiInstance *in = &instances[i];
@@ -523,6 +522,78 @@ GST_START_TEST (test_masks_in_boxes)
 
 GST_END_TEST;
 
+/* What a method leaves users to choose, and nothing else. */
+GST_START_TEST (test_choices)
+{
+  static const struct
+  {
+    const gchar *model;
+    CiSessionOptions options;
+    const gchar *words[3];      /* of the complaint; none: works */
+  } cases[] = {
+    {"random:condinst-light", {.nms = CI_NMS_GREEDY}},
+    {"random:condinst-light", {.nms = CI_NMS_FAST},
+        {"nms fast", "CondInst", "greedy"}},
+    {"random:condinst-light", {.mask_resolution = 56},
+        {"mask-resolution 56", "CondInst", "network"}},
+    {"random:solov2-light-448-r18", {.nms = CI_NMS_MATRIX}},
+    {"random:solov2-light-448-r18", {.nms = CI_NMS_GREEDY},
+        {"nms greedy", "SOLOv2", "matrix"}},
+    {"random:yolact-r50", {.nms = CI_NMS_FAST_CROSS_CLASS}},
+    {"random:yolact-r50", {.nms = CI_NMS_MATRIX},
+        {"nms matrix", "YOLACT", "greedy, fast, fast-cross-class"}},
+    {"random:pointrend-r50", {.mask_resolution = 100},
+        {"mask-resolution 100", "PointRend", "28, 56, 112, 224, 448, 896"}},
+  };
+  g_autoptr (CiModel) model = ci_model_load (cases[__i__].model, NULL);
+  g_autoptr (GError) error = NULL;
+  CiSession *session = ci_session_new (model, &cases[__i__].options, &error);
+  CiDetectParams params;
+
+  if (cases[__i__].words[0]) {
+    fail_if (session);
+    fail_unless (g_error_matches (error, CI_ERROR,
+            CI_ERROR_INVALID_ARGUMENT));
+    for (guint i = 0; i < G_N_ELEMENTS (cases[__i__].words); i++)
+      fail_unless (strstr (error->message, cases[__i__].words[i]), "%s",
+          error->message);
+    return;
+  }
+  fail_unless (session, "%s", error ? error->message : "");
+  ci_session_get_detect_params (session, &params);
+  fail_unless_equals_int (params.nms, cases[__i__].options.nms);
+  ci_session_free (session);
+}
+
+GST_END_TEST;
+
+/* More subdivision does not change the masks but on their edges. */
+GST_START_TEST (test_mask_resolution)
+{
+  static const gint sides[] = { 28, 56, 0, 448 };
+  gint inside[G_N_ELEMENTS (sides)] = { 0 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (sides); i++) {
+    const CiInstance *instances;
+    gint n, side = sides[i] ? sides[i] : 224;
+    CiSession *session = run_once ("random:pointrend-r50", (CiSessionOptions) {
+          CI_BACKEND_CPU,.mask_resolution = sides[i],.max_detections = 1},
+        &instances, &n);
+
+    fail_unless_equals_int (instances->grid_width, side);
+    fail_unless_equals_int (instances->grid_height, side);
+    for (gint k = 0; k < side * side; k++)
+      inside[i] += instances->grid[k] >= 128;
+    inside[i] = inside[i] * (448 / side) * (448 / side);
+    ci_session_free (session);
+  }
+  for (guint i = 1; i < G_N_ELEMENTS (sides); i++)
+    fail_unless (ABS (inside[i] - inside[0]) <= 448 * 448 / 10,
+        "%d and %d of %d cells", inside[0], inside[i], 448 * 448);
+}
+
+GST_END_TEST;
+
 static Suite *
 session_suite (void)
 {
@@ -536,6 +607,8 @@ session_suite (void)
   tcase_add_test (tc, test_misuse_gives_errors);
   tcase_add_test (tc, test_boxes_without_masks);
   tcase_add_test (tc, test_masks_in_boxes);
+  tcase_add_loop_test (tc, test_choices, 0, 8);
+  tcase_add_test (tc, test_mask_resolution);
   tcase_add_loop_test (tc, test_region_is_like_a_frame_of_its_own, 0,
       G_N_ELEMENTS (region_formats));
   tcase_add_test (tc, test_region_at_the_edge);
