@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "gemm.h"
 #include "solo.h"
 
 #include <math.h>
@@ -12,9 +13,15 @@
 
 #include "../simd.h"
 
-/* Rows of masks whose features fit into a cache; of maps that are enlarged,
- * whole strips, since these share rows. */
+/* Of a task at a time; of maps that are enlarged whole strips, since these
+ * share rows. */
 #define DIRECT_ROWS 2
+
+/* Products: pixels and panels of cells at a time. Blocks of pixels lie PITCH
+ * floats apart, not a power of two. */
+#define PIXELS 144
+#define PITCH ((PIXELS + 1) * CI_BLOCK)
+#define PANELS 4
 
 /* A class of a cell. */
 typedef struct
@@ -47,6 +54,10 @@ typedef struct
   Slot *slots;
   gint n_slots;
   gfloat *rows;                 /* dynamic: weights, per slot */
+  const CiGemmFuncs *funcs;
+  gint first_panel[9];
+  gfloat *u;                    /* weights as panels, of levels whose maps have
+                                   the size of the masks */
   gint pitch, row_bytes;        /* of soft masks, of bits: whole words */
   guint8 *bits;                 /* per slot: h rows */
   gdouble *sums;                /* per slot and row */
@@ -67,6 +78,7 @@ detect_free (gpointer data)
   free (d->candidates);
   free (d->slots);
   free (d->rows);
+  free (d->u);
   free (d->bits);
   free (d->sums);
   free (d->overlap);
@@ -188,6 +200,134 @@ make_bits (const gfloat * soft, gint pitch, gfloat threshold, guint8 * bits)
   return total;
 }
 
+/* Whether masks of a level are a product of its map and the cells' weights,
+ * nothing else. */
+static gboolean
+is_direct (const Detect * d, gint level)
+{
+  return d->solo.source != CI_SOLO_PRODUCT && !d->solo.levels[level].xs;
+}
+
+/* The levels that masks are made by; all of dynamic ones are alike. */
+static gint
+count_levels (const Detect * d)
+{
+  return d->solo.source == CI_SOLO_DYNAMIC ? 1 : d->node->n_levels;
+}
+
+/* The end of a level's slots. */
+static gint
+end_of (const Detect * d, gint level)
+{
+  return level + 1 == count_levels (d) ? d->n_slots : d->first_slot[level + 1];
+}
+
+static void
+find_panels (Detect * d)
+{
+  gint panel = d->funcs->panel;
+
+  for (gint l = 0; l < count_levels (d); l++)
+    d->first_panel[l + 1] = d->first_panel[l] + (is_direct (d, l) ?
+        (end_of (d, l) - d->first_slot[l] + panel - 1) / panel : 0);
+}
+
+static gfloat *
+panel_at (const Detect * d, gint index)
+{
+  return d->u + (gsize) index * d->funcs->panel * d->solo.row_floats;
+}
+
+static void
+pack_task (gpointer data, gint task, gint n_tasks)
+{
+  Detect *d = data;
+  gint panel = d->funcs->panel, depth = d->solo.row_floats;
+
+  for (gint l = 0; l < count_levels (d); l++)
+    for (gint i = d->first_slot[l] + task; i < end_of (d, l)
+        && is_direct (d, l); i += n_tasks) {
+      gint column = i - d->first_slot[l];
+      const gfloat *row = d->slots[i].cell.row;
+      gfloat *u = panel_at (d, d->first_panel[l] + column / panel)
+          + column % panel;
+
+      for (gint k = 0; k < depth; k++, u += panel)
+        *u = row[k];
+    }
+}
+
+/* Bits of @n pixels from column @x on of row @y, and their sums, of up to 8
+ * slots from @first on: the lanes of the logits @m. */
+CI_MULTIVERSION static void
+add_bits (Detect * d, gint first, gint n_slots, gint x, gint y, gint n,
+    const gfloat * m)
+{
+  typedef gint64 V4i __attribute__ ((vector_size (32)));
+  const CiV8 limit = ci_v8_set1 (d->node->solo.mask_threshold);
+  const CiV8 least = ci_v8_set1 (d->solo.least), zero = ci_v8_set1 (0.0f);
+  gsize plane = (gsize) d->solo.h * d->row_bytes;
+  guint8 *bits = d->bits + first * plane + (gsize) y * d->row_bytes
+      + x / CI_BLOCK;
+  CiV8 bias = zero, sums = zero;
+
+  for (gint i = 0; i < n_slots; i++)
+    bias[i] = d->slots[first + i].cell.bias;
+  for (gint at = 0; at < n; at += CI_BLOCK, bits++) {
+    CiV8i bytes = { 0 };
+
+    for (gint p = 0; p < MIN (CI_BLOCK, n - at); p++) {
+      CiV8 v = *(const CiV8 *) (m + (at + p) * CI_BLOCK) + bias;
+      V4i near = (V4i) (v >= least);
+      CiV8i in;
+
+      if (!(near[0] | near[1] | near[2] | near[3]))
+        continue;
+      v = ci_v8_sigmoid (v);
+      in = v > limit;
+      bytes |= in & (1 << p);
+      sums += ci_v8_select (in, v, zero);
+    }
+    for (gint i = 0; i < n_slots; i++)
+      bits[i * plane] = bytes[i];
+  }
+  for (gint i = 0; i < n_slots; i++) {
+    gdouble *sum = &d->sums[(gsize) (first + i) * d->solo.h + y];
+
+    *sum = (x ? *sum : 0) + sums[i];
+  }
+}
+
+/* Rows [@y0, @y1) of a direct level's slots. */
+static void
+multiply_strip (Detect * d, gint level, gint y0, gint y1, gfloat * v)
+{
+  const CiMap *map = d->solo.levels[level].maps[0];
+  gint panel = d->funcs->panel, depth = ci_map_blocks (map), w = d->solo.w;
+  gint first = d->first_slot[level], end = end_of (d, level);
+  gfloat *m = v + depth * PITCH;
+
+  for (gint y = y0; y < y1; y++)
+    for (gint x = 0; x < w; x += PIXELS) {
+      gint n = MIN (PIXELS, w - x);
+      gint rows = (n + CI_GEMM_UNIT - 1) / CI_GEMM_UNIT * CI_GEMM_UNIT;
+
+      for (gint b = 0; b < depth; b++)
+        memcpy (v + b * PITCH, ci_map_block (map, b) + ((gsize) y * w + x)
+            * CI_BLOCK, n * CI_BLOCK * sizeof (gfloat));
+      for (gint i = first; i < end; i += PANELS * panel) {
+        gint count = MIN (PANELS * panel, end - i);
+
+        d->funcs->multiply (rows, v, panel_at (d, d->first_panel[level]
+                + (i - first) / panel), depth, (count + panel - 1) / panel,
+            PITCH, m, FALSE);
+        for (gint k = 0; k < count; k += CI_BLOCK)
+          add_bits (d, i + k, MIN (CI_BLOCK, count - k), x, y, n,
+              m + k / CI_BLOCK * PITCH);
+      }
+    }
+}
+
 /* Rows [@y0, @y1) of the slots [@first, @end), of one level. */
 static void
 make_rows (Detect * d, gint first, gint end, gint y0, gint y1,
@@ -215,16 +355,16 @@ make_rows (Detect * d, gint first, gint end, gint y0, gint y1,
   }
 }
 
-/* Work is shared by level and strip; all levels of dynamic masks are one. */
+/* Work is shared by level and strip. */
 static void
 rows_task (gpointer data, gint task, gint n_tasks)
 {
   Detect *d = data;
-  gboolean dynamic = d->solo.source == CI_SOLO_DYNAMIC;
-  gint n_levels = dynamic ? 1 : d->node->n_levels, h = d->solo.h;
+  gint n_levels = count_levels (d), h = d->solo.h;
+  gfloat *scratch = d->scratch + task * d->scratch_floats;
 
   for (;;) {
-    gint item = g_atomic_int_add (&d->next_item, 1), l = 0, rows = 1;
+    gint item = g_atomic_int_add (&d->next_item, 1), l = 0, rows = 1, y0, y1;
 
     for (; l < n_levels; l++) {
       gint n_strips;
@@ -237,9 +377,12 @@ rows_task (gpointer data, gint task, gint n_tasks)
     }
     if (l == n_levels)
       return;
-    make_rows (d, dynamic ? 0 : d->first_slot[l],
-        dynamic ? d->n_slots : d->first_slot[l + 1], item * rows,
-        MIN (item * rows + rows, h), d->scratch + task * d->scratch_floats);
+    y0 = item * rows;
+    y1 = MIN (y0 + rows, h);
+    if (is_direct (d, l))
+      multiply_strip (d, l, y0, y1, scratch);
+    else
+      make_rows (d, d->first_slot[l], end_of (d, l), y0, y1, scratch);
   }
 }
 
@@ -468,6 +611,8 @@ run_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
   find_candidates (d);
   if (!d->n_slots)
     return TRUE;
+  find_panels (d);
+  ci_pool_run (plan->pool, pack_task, d, n_threads);
   d->next_item = 0;
   ci_pool_run (plan->pool, rows_task, d, n_threads);
   ci_pool_run (plan->pool, measure_task, d, n_threads);
@@ -498,6 +643,7 @@ ci_cpu_prepare_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
   const CiNode *node = step->node;
   Detect *d = g_new0 (Detect, 1);
   gsize n, n_tasks = ci_pool_get_n_threads (plan->pool);
+  gint panel;
 
   step->state = d;
   step->free_state = detect_free;
@@ -512,14 +658,19 @@ ci_cpu_prepare_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
   n = d->first_place[node->n_levels];
   d->pitch = (d->solo.w + CI_BLOCK - 1) / CI_BLOCK * CI_BLOCK;
   d->row_bytes = (d->pitch / CI_BLOCK + 7) / 8 * 8;
-  d->scratch_floats = d->solo.scratch_floats + CI_SOLO_GROUP * CI_SOLO_ROWS
-      * (gsize) d->pitch;
+  d->funcs = ci_gemm_get_funcs ();
+  panel = d->funcs->panel;
+  d->scratch_floats = MAX (d->solo.scratch_floats + CI_SOLO_GROUP
+      * CI_SOLO_ROWS * (gsize) d->pitch, (gsize) PITCH * (d->solo.row_floats
+          / CI_BLOCK + PANELS * panel / CI_BLOCK));
   return (d->slot_of = ci_aligned_alloc0 (n * sizeof (gint32), error))
       && (d->candidates = ci_aligned_alloc0 (n * node->channels
           * sizeof (Candidate), error))
       && (d->slots = ci_aligned_alloc0 (n * sizeof (Slot), error))
       && (d->rows = ci_aligned_alloc0 ((node->solo.source == CI_SOLO_DYNAMIC ?
               n * d->solo.row_floats : 1) * sizeof (gfloat), error))
+      && (d->u = ci_aligned_alloc0 ((n + node->n_levels * panel)
+          * d->solo.row_floats * sizeof (gfloat) + 1, error))
       && (d->bits = ci_aligned_alloc0 (n * d->solo.h * d->row_bytes, error))
       && (d->sums = ci_aligned_alloc0 (n * d->solo.h * sizeof (gdouble),
           error))
