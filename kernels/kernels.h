@@ -826,7 +826,8 @@ const gchar *const *ci_plan_get_names (const CiPlan * plan);
 typedef struct
 {
   gint64 preprocess_ns;         /* of ci_plan_submit() */
-  gint64 network_ns, decode_ns, masks_ns;
+  gint64 network_ns, decode_ns, masks_ns;       /* masks: with mask heads that
+                                                   look at objects only */
 } CiPlanTimes;
 /** Of the last run, or of the frame collected last. */
 void ci_plan_get_times (const CiPlan * plan, CiPlanTimes * out);

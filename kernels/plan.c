@@ -654,28 +654,26 @@ static gboolean
 run_steps (CiPlan * plan, GError ** error)
 {
   gint saved = plan->backend->begin ? plan->backend->begin () : 0;
-  gint64 network = 0, decode = 0, masks = 0;
+  gint64 spent[CI_N_STAGES] = { 0 };
   gint64 before = g_get_monotonic_time ();
   gboolean ok = TRUE;
 
   for (gint i = 0; i < plan->n_steps && ok; i++) {
     CiStep *step = &plan->steps[i];
-    gboolean last = i + 1 == plan->n_steps;
-    CiKind kind = step->node->kind;
+    CiStage stage = ci_plan_get_stage (plan, step->node);
 
     ok = run_step (plan, step, error);
-    /* stages are told apart by what a step makes */
-    if (last || plan->steps[i + 1].node->kind != kind) {
+    if (i + 1 == plan->n_steps
+        || ci_plan_get_stage (plan, plan->steps[i + 1].node) != stage) {
       gint64 now = g_get_monotonic_time ();
 
-      *(kind == CI_KIND_MAP ? &network
-          : kind == CI_KIND_DETECTIONS ? &decode : &masks) += now - before;
+      spent[stage] += now - before;
       before = now;
     }
   }
-  plan->times.network_ns = network * 1000;
-  plan->times.decode_ns = decode * 1000;
-  plan->times.masks_ns = masks * 1000;
+  plan->times.network_ns = spent[CI_STAGE_NETWORK] * 1000;
+  plan->times.decode_ns = spent[CI_STAGE_DECODE] * 1000;
+  plan->times.masks_ns = spent[CI_STAGE_MASKS] * 1000;
   if (plan->backend->end)
     plan->backend->end (saved);
   return ok;

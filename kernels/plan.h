@@ -173,6 +173,32 @@ ci_map_floats (const CiMap * map)
       * map->h * map->w;
 }
 
+/* What times are told apart by. */
+typedef enum
+{
+  CI_STAGE_PREPROCESS,
+  CI_STAGE_NETWORK,
+  CI_STAGE_DECODE,
+  CI_STAGE_MASKS,
+  CI_N_STAGES
+} CiStage;
+
+/* What is computed for the final detections belongs to their masks, as a mask
+ * head of two-stage detectors. */
+static inline CiStage
+ci_plan_get_stage (const CiPlan * plan, const CiNode * node)
+{
+  switch (node->kind) {
+    case CI_KIND_MAP:
+      return node->items && node->counted_by == plan->detections ?
+          CI_STAGE_MASKS : CI_STAGE_NETWORK;
+    case CI_KIND_DETECTIONS:
+      return CI_STAGE_DECODE;
+    default:
+      return CI_STAGE_MASKS;
+  }
+}
+
 /* How many items @node has in this run; 1 if its map is none of items. */
 static inline gint
 ci_plan_count_items (const CiPlan * plan, const CiNode * node)

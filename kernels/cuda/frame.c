@@ -11,15 +11,6 @@
 /* Stages change a few times in a plan. */
 #define MAX_MARKS 64
 
-typedef enum
-{
-  STAGE_PREPROCESS,
-  STAGE_NETWORK,
-  STAGE_DECODE,
-  STAGE_MASKS,
-  N_STAGES
-} Stage;
-
 /* Memory that grows: pinned host memory, and as much of the device's. */
 typedef struct
 {
@@ -46,7 +37,7 @@ typedef struct
   cudaGraphExec_t graph;        /* NULL: to be captured */
   cudaEvent_t uploaded, done;
   cudaEvent_t marks[MAX_MARKS]; /* ends of stages; the first: the beginning */
-  Stage stages[MAX_MARKS];
+  CiStage stages[MAX_MARKS];
   gint n_marks;
 } Slot;
 
@@ -130,19 +121,6 @@ slot_clear (CiPlan * plan, Slot * slot)
       cudaEventDestroy (slot->marks[i]);
 }
 
-static Stage
-stage_of (const CiStep * step)
-{
-  switch (step->node->kind) {
-    case CI_KIND_MAP:
-      return STAGE_NETWORK;
-    case CI_KIND_DETECTIONS:
-      return STAGE_DECODE;
-    default:
-      return STAGE_MASKS;
-  }
-}
-
 /* Stages are told apart for the first few images of a batch. */
 static gint
 count_marks (const CiPlan * plan)
@@ -155,7 +133,8 @@ count_marks (const CiPlan * plan)
 
     if (!ci_plan_is_per_image (plan, step->node))
       continue;
-    n += last && stage_of (last) != stage_of (step);
+    n += last && ci_plan_get_stage (plan, last->node)
+        != ci_plan_get_stage (plan, step->node);
     last = step;
   }
   return MIN (3 + n * plan->batch, MAX_MARKS);
@@ -191,7 +170,7 @@ slot_init (CiPlan * plan, Slot * slot, GError ** error)
 
 /* The end of @stage, here in the stream. */
 static gboolean
-mark (CiPlan * plan, Slot * slot, Stage stage, gboolean captured,
+mark (CiPlan * plan, Slot * slot, CiStage stage, gboolean captured,
     GError ** error)
 {
   /* of the last images of a large batch nobody knows */
@@ -235,7 +214,7 @@ static gboolean
 enqueue_image (CiPlan * plan, Slot * slot, gint image, gboolean captured,
     GError ** error)
 {
-  Stage stage = STAGE_NETWORK;
+  CiStage stage = CI_STAGE_NETWORK;
   gboolean first = TRUE;
 
   choose_image (ci_cuda_plan (plan), slot, image);
@@ -244,11 +223,11 @@ enqueue_image (CiPlan * plan, Slot * slot, gint image, gboolean captured,
 
     if (!ci_plan_is_per_image (plan, step->node))
       continue;
-    if (!first && stage != stage_of (step)
+    if (!first && stage != ci_plan_get_stage (plan, step->node)
         && !mark (plan, slot, stage, captured, error))
       return FALSE;
     first = FALSE;
-    stage = stage_of (step);
+    stage = ci_plan_get_stage (plan, step->node);
     if (!step->run (plan, step, error))
       return FALSE;
   }
@@ -262,21 +241,21 @@ enqueue (CiPlan * plan, Slot * slot, gboolean captured, GError ** error)
 {
   slot->n_marks = 0;
   choose_image (ci_cuda_plan (plan), slot, 0);
-  if (!mark (plan, slot, STAGE_PREPROCESS, captured, error))
+  if (!mark (plan, slot, CI_STAGE_PREPROCESS, captured, error))
     return FALSE;
   for (gint i = 0; i < plan->n_steps; i++) {
     CiStep *step = &plan->steps[i];
 
     if (step->node->op == CI_OP_INPUT) {
       if (!enqueue_input (plan, step, slot, captured, error)
-          || !mark (plan, slot, STAGE_PREPROCESS, captured, error))
+          || !mark (plan, slot, CI_STAGE_PREPROCESS, captured, error))
         return FALSE;
     } else if (!ci_plan_is_per_image (plan, step->node)
         && !step->run (plan, step, error)) {
       return FALSE;
     }
   }
-  if (!mark (plan, slot, STAGE_NETWORK, captured, error))
+  if (!mark (plan, slot, CI_STAGE_NETWORK, captured, error))
     return FALSE;
   for (gint i = 0; i < plan->batch; i++)
     if (!enqueue_image (plan, slot, i, captured, error))
@@ -674,7 +653,7 @@ ci_cuda_submit (CiPlan * plan, CiPreprocess * pre, const CiImage * image,
 static void
 measure (CiPlan * plan, const Slot * slot)
 {
-  gint64 ns[N_STAGES] = { 0 };
+  gint64 ns[CI_N_STAGES] = { 0 };
 
   for (gint i = 1; i < slot->n_marks; i++) {
     float ms = 0;
@@ -684,7 +663,8 @@ measure (CiPlan * plan, const Slot * slot)
       ns[slot->stages[i]] += ms * 1e6f;
   }
   plan->times = (CiPlanTimes) {
-  ns[STAGE_PREPROCESS], ns[STAGE_NETWORK], ns[STAGE_DECODE], ns[STAGE_MASKS]};
+  ns[CI_STAGE_PREPROCESS], ns[CI_STAGE_NETWORK], ns[CI_STAGE_DECODE],
+        ns[CI_STAGE_MASKS]};
 }
 
 gboolean
