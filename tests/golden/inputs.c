@@ -138,9 +138,8 @@ compare (guint i, gchar letter)
   const gfloat *stats = get_part (golden, cases[i].input, ".stats").data;
   const gfloat *value = get_part (golden, cases[i].input, ".val").data;
   const gfloat most = MAX (fabsf (stats[2]), fabsf (stats[3]));
-  /* of 8-bit levels nothing but the last float rounding differs */
-  const gfloat limit = most * (cases[i].quality == CI_RESIZE_FAST ? 2e-5f
-      : 5e-7f);
+  /* nothing but the last float rounding differs */
+  const gfloat limit = most * 5e-7f;
   g_autoptr (GError) error = NULL;
   g_autofree gfloat *input = NULL;
   gdouble sum = 0, absolute = 0;
