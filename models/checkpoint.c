@@ -378,9 +378,11 @@ list_modules (const CiObject * dict)
   return modules;
 }
 
-/* Whether the module that @tensor belongs to is a FrozenBN of before version
- * 3, whose variance held eps already. A batch norm that is not frozen (its
- * version is 2) counts its batches. */
+/* Whether the module that @tensor belongs to is detectron2's FrozenBN of before
+ * version 3, whose variance held eps already. It had no variance before version
+ * 2: a module of version 1 that has one is another code's, such as
+ * torchvision's FrozenBatchNorm2d, which never held eps. A batch norm that is
+ * not frozen (its version is 2) counts its batches. */
 static gboolean
 is_old_variance (const CiNamedTensor * tensor, const GPtrArray * tensors,
     const GPtrArray * modules, gboolean stripped)
@@ -395,7 +397,7 @@ is_old_variance (const CiNamedTensor * tensor, const GPtrArray * tensors,
   name = g_strconcat (stripped ? PREFIX : "", tensor->name, NULL);
   name[strlen (name) - strlen (suffix)] = 0;
   module = ci_names_find (modules, name);
-  if (!module || module->version >= 3)
+  if (!module || module->version != 2)
     return FALSE;
   count = g_strconcat (name + (stripped ? strlen (PREFIX) : 0),
       ".num_batches_tracked", NULL);

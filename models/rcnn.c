@@ -110,6 +110,20 @@ recognise_detectron2 (const CiReader * r)
   return TRUE;
 }
 
+/* Torchvision sets the eps of frozen norms to 0 when it loads its published
+ * weights of the first version, of which there are ResNet-50's only. What is
+ * trained further from them keeps it, under the new names. */
+static gboolean
+has_no_eps (const CiReader * r)
+{
+  const CiConfig *c = r->config;
+
+  /* neither grouped nor wide */
+  return c->backbone.depth == 50
+      && c->backbone.res2_out_channels == 4 * c->backbone.width_per_group
+      && !ci_reader_has (r, "backbone.body.bn1.num_batches_tracked");
+}
+
 static gboolean
 recognise_torchvision (const CiReader * r)
 {
@@ -132,9 +146,7 @@ recognise_torchvision (const CiReader * r)
   memcpy (c->input.pixel_std, std, sizeof std);
   c->backbone.stride_in_1x1 = FALSE;
   c->rcnn.old_names = ci_reader_has (r, "rpn.head.conv.weight");
-  /* as torchvision sets it when it loads its published weights, which are
-   * old */
-  if (c->rcnn.old_names)
+  if (has_no_eps (r))
     c->backbone.norm_eps = 0;
   c->fpn.out_channels = ci_reader_dim (r, 0, c->rcnn.old_names ?
       "backbone.fpn.inner_blocks.0.weight"

@@ -177,7 +177,8 @@ def write_torch():
 
 
 class FrozenBN(torch.nn.Module):
-    """The buffers and the rule of detectron2's FrozenBatchNorm2d."""
+    """The buffers and the rule of detectron2's FrozenBatchNorm2d, which has
+    these buffers from version 2 on; those of version 1 are torchvision's."""
 
     def __init__(self, n, version, dtype=torch.float32):
         super().__init__()
@@ -208,7 +209,7 @@ def write_frozen_bn():
         module, _, buffer = name.rpartition(".")
         version = state._metadata[module]["version"]
         upgraded[name] = tensor.clone()
-        if buffer == "running_var" and module != "trained" and version < 3:
+        if buffer == "running_var" and module != "trained" and version == 2:
             upgraded[name] -= 1e-5
     save({"model": state}, "frozen_bn.pth")
     expect_torch("frozen_bn.pth", upgraded)
@@ -224,7 +225,7 @@ def write_frozen_bn():
     halves = copy.deepcopy(network).half().state_dict()
     upgraded = {
         name: tensor.float() - 1e-5 if name.endswith(".running_var")
-        and not name.startswith(("trained", "frozen3")) else tensor
+        and not name.startswith(("trained", "frozen1", "frozen3")) else tensor
         for name, tensor in halves.items()}
     save({"model": halves}, "frozen_bn_half.pth")
     expect_torch("frozen_bn_half.pth", upgraded, halves)

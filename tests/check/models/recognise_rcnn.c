@@ -31,7 +31,7 @@ static const gchar *const published[] = {
   MODEL ("maskrcnn", RESNET ("50", ""), ""),
   MODEL ("maskrcnn", RESNET ("101", ""), ""),
   MODEL ("maskrcnn", X101, ""),
-  TORCHVISION ("0.00001", "false"),
+  TORCHVISION ("0", "false"),
   TORCHVISION ("0", "true"),
   MODEL ("pointrend", RESNET ("50", ""), ""),
   MODEL ("pointrend", RESNET ("101", ""), ""),
@@ -90,6 +90,25 @@ GST_START_TEST (test_unpublished)
 
 GST_END_TEST;
 
+/* Norms that count their batches are not those of published weights, whose eps
+ * torchvision sets to 0. */
+GST_START_TEST (test_trained_norm)
+{
+  g_autoptr (Sparse) sparse = sparse_new ();
+  g_autoptr (CiModel) model = NULL;
+  g_autofree gchar *path = NULL;
+
+  sparse_add_network (sparse, TORCHVISION ("0", "false"));
+  sparse_add (sparse, "backbone.body.bn1.num_batches_tracked", CI_DTYPE_I64,
+      0, NULL, NULL);
+  path = write_sparse (sparse, "m.pth");
+  model = load_ok (path, NULL, "");
+  fail_unless_equals_float (ci_model_get_config (model)->backbone.norm_eps,
+      1e-5f);
+}
+
+GST_END_TEST;
+
 /* What detectron2's configuration says besides. */
 GST_START_TEST (test_settings)
 {
@@ -141,7 +160,7 @@ static const struct
   {NARROW_POINTREND,
         "roi_heads.mask_head.coarse_head.reduce_spatial_dim_conv.weight", 4,
         {0, 12, 2, 2}, CI_ERROR_UNSUPPORTED, "coarse head"},
-  {TORCHVISION ("0.00001", "false"), "rpn.head.conv.1.0.weight", 4,
+  {TORCHVISION ("0", "false"), "rpn.head.conv.1.0.weight", 4,
         {256, 256, 3, 3}, CI_ERROR_UNSUPPORTED, "second version"},
 };
 
@@ -202,6 +221,7 @@ recognise_suite (void)
   tcase_add_loop_test (tc, test_published, 0, G_N_ELEMENTS (published));
   tcase_add_loop_test (tc, test_unpublished, 0, G_N_ELEMENTS (unpublished));
   tcase_add_loop_test (tc, test_broken, 0, G_N_ELEMENTS (broken));
+  tcase_add_test (tc, test_trained_norm);
   tcase_add_test (tc, test_settings);
   tcase_add_test (tc, test_bad_descriptions);
   return s;
