@@ -47,8 +47,9 @@ typedef struct
 {
   const gchar *lateral, *output;        /* what comes before the number */
   const gchar *lateral_end, *output_end;        /* and behind it */
+  const gchar *norm_end;        /* the same of both's norms */
   gint first, step;
-  CiNorm norm;                  /* `.norm` behind both; none: bias */
+  CiNorm norm;                  /* none: bias */
   CiResizeMode resize;          /* of the coarser level's sum to the size of the
                                    finer one */
   gboolean outputs;             /* a 3x3 convolution behind each sum */

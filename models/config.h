@@ -174,11 +174,16 @@ typedef struct
     gboolean torchvision;       /* whose names and arithmetic; else
                                    detectron2's */
     gboolean old_names;         /* those of first releases */
+    gint rpn_num_convs;
     gint pre_nms_top_n, post_nms_top_n; /* of the RPN; the first per level */
     gdouble nms_threshold;
-    gint fc_channels, num_fcs;  /* of the box head */
+    gint box_num_convs;         /* of the box head; with these: */
+    gint box_channels;
+    CiNorm box_norm;
+    gint fc_channels, num_fcs;  /* behind them */
     gboolean class_agnostic_boxes;
     gint mask_channels, mask_num_convs;
+    CiNorm mask_norm;
     gboolean class_agnostic_masks;
   } rcnn;
 

@@ -18,8 +18,14 @@ read_description (const CiSection * root, CiConfig * config)
   ci_rcnn_read (root, config);
   config->rcnn.mask_channels = ci_section_int (&s, "channels", 256, 1, 65536);
   config->rcnn.mask_num_convs = ci_section_int (&s, "num_convs", 4, 0, 32);
+  config->rcnn.mask_norm = ci_section_norm (&s, "norm",
+      config->rcnn.mask_channels, "mask_head.channels");
   config->rcnn.class_agnostic_masks =
       ci_section_boolean (&s, "class_agnostic", FALSE);
+  if (config->rcnn.torchvision && config->rcnn.old_names
+      && config->rcnn.mask_norm != CI_NORM_NONE)
+    ci_section_fail (&s, "norm", CI_ERROR_UNSUPPORTED,
+        "expected \"none\" with torchvision's old names");
 }
 
 static void
@@ -29,6 +35,7 @@ write_description (GString * out, const CiConfig * c)
   ci_write_open (out, "mask_head");
   ci_write_int (out, "channels", c->rcnn.mask_channels);
   ci_write_int (out, "num_convs", c->rcnn.mask_num_convs);
+  ci_write_string (out, "norm", ci_norm_names[c->rcnn.mask_norm]);
   ci_write_boolean (out, "class_agnostic", c->rcnn.class_agnostic_masks);
   ci_write_close (out);
 }
@@ -64,6 +71,8 @@ static gboolean
 recognise (const CiReader * r)
 {
   CiConfig *c = r->config;
+  g_autofree gchar *first = NULL;
+  g_autofree gchar *norm = NULL;
   gint n_masks;
 
   if (!ci_rcnn_recognise (r))
@@ -84,6 +93,9 @@ recognise (const CiReader * r)
       break;
     c->rcnn.mask_num_convs++;
   }
+  first = conv_name (c, 0);
+  norm = ci_rcnn_norm_name (c, first);
+  c->rcnn.mask_norm = ci_reader_norm (r, norm);
   return TRUE;
 }
 
@@ -105,9 +117,8 @@ build (CiGraph * g, CiValue input, const CiConfig * config,
   for (gint i = 0; i < config->rcnn.mask_num_convs; i++) {
     g_autofree gchar *name = conv_name (config, i);
 
-    x = ci_graph_conv (g, x, name, config->rcnn.mask_channels, 3, 1, 1, 1,
-        TRUE);
-    x = ci_graph_activation (g, x, CI_ACTIVATION_RELU);
+    x = ci_rcnn_conv (g, config, x, name, config->rcnn.mask_norm,
+        config->rcnn.mask_channels);
   }
   x = ci_graph_deconv (g, x, deconv_name (config), config->rcnn.mask_channels,
       TRUE);

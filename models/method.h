@@ -73,6 +73,11 @@ void ci_rcnn_read (const CiSection * root, CiConfig * config);
 void ci_rcnn_write (GString * out, const CiConfig * config);
 CiValue ci_rcnn_build (CiGraph * graph, CiValue input,
     const CiConfig * config, gint capacity, CiValue pyramid[4]);
+/* A 3x3 convolution `@conv` of a head over items with its norm and a ReLU. */
+CiValue ci_rcnn_conv (CiGraph * graph, const CiConfig * config, CiValue src,
+    const gchar * conv, CiNorm norm, gint channels);
+/* The norm behind the convolution @conv of a head; free with g_free. */
+gchar *ci_rcnn_norm_name (const CiConfig * config, const gchar * conv);
 /* Its RoIAlign of @boxes, @resolution bins a side. */
 CiValue ci_rcnn_roi_align (CiGraph * graph, const CiConfig * config,
     const CiValue pyramid[4], CiValue boxes, gint resolution);

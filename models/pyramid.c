@@ -83,7 +83,8 @@ ci_block_fpn (CiGraph * g, const CiFpn * fpn, const CiFeature * c, gint n,
     gint number = fpn->first + i * fpn->step;
     g_autofree gchar *lateral = g_strdup_printf ("%s%d%s", fpn->lateral,
         number, fpn->lateral_end);
-    g_autofree gchar *lateral_norm = g_strconcat (lateral, ".norm", NULL);
+    g_autofree gchar *lateral_norm = g_strdup_printf ("%s%d%s", fpn->lateral,
+        number, fpn->norm_end);
     CiValue x = ci_block_conv (g, c[i].value, lateral, lateral_norm,
         fpn->norm, channels, 1, 1, 1, bias, CI_ACTIVATION_NONE);
 
@@ -95,7 +96,8 @@ ci_block_fpn (CiGraph * g, const CiFpn * fpn, const CiFeature * c, gint n,
     gint number = fpn->first + i * fpn->step;
     g_autofree gchar *output = g_strdup_printf ("%s%d%s", fpn->output, number,
         fpn->output_end);
-    g_autofree gchar *output_norm = g_strconcat (output, ".norm", NULL);
+    g_autofree gchar *output_norm = g_strdup_printf ("%s%d%s", fpn->output,
+        number, fpn->norm_end);
 
     p[i] = ci_block_conv (g, p[i], output, output_norm, fpn->norm, channels,
         3, 1, 1, bias, fpn->activation);
@@ -106,9 +108,9 @@ static void
 build_fpn (CiGraph * g, const CiConfig * config, const CiFeature c[4],
     CiValue * p)
 {
-  const CiFpn fpn = { "backbone.fpn_lateral", "backbone.fpn_output", "", "", 3,
-    1, config->fpn.norm, CI_RESIZE_NEAREST, config->fpn.output_convs,
-    CI_ACTIVATION_NONE
+  const CiFpn fpn = { "backbone.fpn_lateral", "backbone.fpn_output", "", "",
+    ".norm", 3, 1, config->fpn.norm, CI_RESIZE_NEAREST,
+    config->fpn.output_convs, CI_ACTIVATION_NONE
   };
 
   ci_block_fpn (g, &fpn, c + 1, 3, config->fpn.out_channels, p);

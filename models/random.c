@@ -72,6 +72,9 @@
 #define YOLACT_PLUS "\"scales_per_octave\":3,\"square_anchors\":false," \
     "\"maskiou_channels\":[8,16,32,64,128]"
 
+#define V2_HEADS "\"fpn\":{\"norm\":\"bn\"},\"rpn\":{\"num_convs\":2}," \
+    "\"box_head\":{\"num_convs\":4,\"norm\":\"bn\",\"num_fcs\":1}," \
+    "\"mask_head\":{\"norm\":\"bn\"},"
 #define RCNN(name) "\"architecture\":\"" name "\"," \
     "\"inference\":{\"nms_threshold\":0.5}"
 
@@ -148,6 +151,9 @@ static const struct
   {"maskrcnn-r50", RESNET (50, "") RCNN ("maskrcnn")},
   {"maskrcnn-r101", RESNET (101, "") RCNN ("maskrcnn")},
   {"maskrcnn-x101-32x8d", BGR_STD RESNEXT (32, 8, "") RCNN ("maskrcnn")},
+  /* torchvision's second version, in detectron2's arithmetic */
+  {"maskrcnn-r50-v2", RESNET (50, ",\"stride_in_1x1\":false") V2_HEADS
+      RCNN ("maskrcnn")},
   {"pointrend-r50", RESNET (50, "") RCNN ("pointrend")},
   {"solo-r50", MMDETECTION (50, "") SOLO ("solo", "", "")},
   {"decoupled-solo-r50", MMDETECTION (50, "")

@@ -24,6 +24,7 @@ ci_rcnn_read (const CiSection * root, CiConfig * config)
   CiSection fpn = ci_section_open (root, "fpn", "fpn.");
   CiSection rpn = ci_section_open (root, "rpn", "rpn.");
   CiSection box = ci_section_open (root, "box_head", "box_head.");
+  gboolean old;
 
   config->rcnn.torchvision = ci_section_choice (&s, "code_base", 0,
       code_bases);
@@ -33,24 +34,39 @@ ci_rcnn_read (const CiSection * root, CiConfig * config)
       ci_section_int (&fpn, "out_channels", 256, 1, 65536);
   config->fpn.norm = ci_section_norm (&fpn, "norm", config->fpn.out_channels,
       "fpn.out_channels");
+  config->rcnn.rpn_num_convs = ci_section_int (&rpn, "num_convs", 1, 1, 32);
   config->rcnn.pre_nms_top_n =
       ci_section_int (&rpn, "pre_nms_top_n", 1000, 1, CI_RPN_MAX_TOP_N);
   config->rcnn.post_nms_top_n =
       ci_section_int (&rpn, "post_nms_top_n", 1000, 1, 5000);
   config->rcnn.nms_threshold =
       ci_section_float (&rpn, "nms_threshold", 0.7, 0, 1);
+  config->rcnn.box_num_convs = ci_section_int (&box, "num_convs", 0, 0, 32);
+  if (config->rcnn.box_num_convs > 0) {
+    config->rcnn.box_channels =
+        ci_section_int (&box, "conv_channels", 256, 1, 65536);
+    config->rcnn.box_norm = ci_section_norm (&box, "norm",
+        config->rcnn.box_channels, "box_head.conv_channels");
+  }
   config->rcnn.fc_channels =
       ci_section_int (&box, "fc_channels", 1024, 1, 65536);
   config->rcnn.num_fcs = ci_section_int (&box, "num_fcs", 2, 1, 32);
   config->rcnn.class_agnostic_boxes =
       ci_section_boolean (&box, "class_agnostic", FALSE);
-  if (config->rcnn.torchvision && config->rcnn.num_fcs != 2)
+  /* what torchvision has no names for */
+  if (config->rcnn.torchvision && config->rcnn.box_num_convs == 0
+      && config->rcnn.num_fcs != 2)
     ci_section_fail (&box, "num_fcs", CI_ERROR_UNSUPPORTED,
-        "expected 2 with torchvision's names, found %d",
+        "expected 2 with torchvision's names and no convolutions, found %d",
         config->rcnn.num_fcs);
-  if (config->rcnn.torchvision && config->fpn.norm != CI_NORM_NONE)
+  old = config->rcnn.torchvision && config->rcnn.old_names;
+  if (old && config->fpn.norm != CI_NORM_NONE)
     ci_section_fail (&fpn, "norm", CI_ERROR_UNSUPPORTED,
-        "expected \"none\" with torchvision's names");
+        "expected \"none\" with torchvision's old names");
+  if (old && config->rcnn.rpn_num_convs != 1)
+    ci_section_fail (&rpn, "num_convs", CI_ERROR_UNSUPPORTED,
+        "expected 1 with torchvision's old names, found %d",
+        config->rcnn.rpn_num_convs);
 }
 
 void
@@ -65,18 +81,101 @@ ci_rcnn_write (GString * out, const CiConfig * c)
   ci_write_string (out, "norm", ci_norm_names[c->fpn.norm]);
   ci_write_close (out);
   ci_write_open (out, "rpn");
+  ci_write_int (out, "num_convs", c->rcnn.rpn_num_convs);
   ci_write_int (out, "pre_nms_top_n", c->rcnn.pre_nms_top_n);
   ci_write_int (out, "post_nms_top_n", c->rcnn.post_nms_top_n);
   ci_write_float (out, "nms_threshold", c->rcnn.nms_threshold);
   ci_write_close (out);
   ci_write_open (out, "box_head");
+  ci_write_int (out, "num_convs", c->rcnn.box_num_convs);
+  if (c->rcnn.box_num_convs > 0) {
+    ci_write_int (out, "conv_channels", c->rcnn.box_channels);
+    ci_write_string (out, "norm", ci_norm_names[c->rcnn.box_norm]);
+  }
   ci_write_int (out, "fc_channels", c->rcnn.fc_channels);
   ci_write_int (out, "num_fcs", c->rcnn.num_fcs);
   ci_write_boolean (out, "class_agnostic", c->rcnn.class_agnostic_boxes);
   ci_write_close (out);
 }
 
+/* ---- names -------------------------------------------------------------- */
+
+/* Torchvision's layers are a sequence: convolution, norm, activation. */
+gchar *
+ci_rcnn_norm_name (const CiConfig * c, const gchar * conv)
+{
+  if (c->rcnn.torchvision && g_str_has_suffix (conv, ".0"))
+    return g_strdup_printf ("%.*s1", (gint) strlen (conv) - 1, conv);
+  return g_strconcat (conv, ".norm", NULL);
+}
+
+/* Convolution @index of the RPN, from 0 on; free with g_free, as the next
+ * two. */
+static gchar *
+rpn_conv_name (const CiConfig * c, gint index)
+{
+  if (c->rcnn.torchvision)
+    return c->rcnn.old_names ? g_strdup ("rpn.head.conv")
+        : g_strdup_printf ("rpn.head.conv.%d.0", index);
+  return c->rcnn.rpn_num_convs == 1
+      ? g_strdup ("proposal_generator.rpn_head.conv")
+      : g_strdup_printf ("proposal_generator.rpn_head.conv.conv%d", index);
+}
+
+static gchar *
+box_conv_name (const CiConfig * c, gint index)
+{
+  return c->rcnn.torchvision
+      ? g_strdup_printf ("roi_heads.box_head.%d.0", index)
+      : g_strdup_printf ("roi_heads.box_head.conv%d", index + 1);
+}
+
+static gchar *
+fc_name (const CiConfig * c, gint index)
+{
+  if (!c->rcnn.torchvision)
+    return g_strdup_printf ("roi_heads.box_head.fc%d", index + 1);
+  /* behind convolutions: a flattening, then by turns layers and ReLUs */
+  return c->rcnn.box_num_convs > 0 ? g_strdup_printf ("roi_heads.box_head.%d",
+      c->rcnn.box_num_convs + 1 + 2 * index)
+      : g_strdup_printf ("roi_heads.box_head.fc%d", index + 6);
+}
+
 /* ---- recognition -------------------------------------------------------- */
+
+typedef gchar *(*NameFunc) (const CiConfig * c, gint index);
+
+/* How many layers there are of those that @name names. */
+static gint
+count_layers (const CiReader * r, NameFunc name)
+{
+  gint n = 0;
+  gboolean found = TRUE;
+
+  while (found && n < CI_MAX_BLOCKS) {
+    g_autofree gchar *layer = name (r->config, n);
+
+    found = ci_reader_has (r, "%s.weight", layer);
+    n += found;
+  }
+  return n;
+}
+
+static void
+recognise_box_head (const CiReader * r)
+{
+  CiConfig *c = r->config;
+  g_autofree gchar *conv = box_conv_name (c, 0);
+  g_autofree gchar *norm = ci_rcnn_norm_name (c, conv);
+  g_autofree gchar *fc = NULL;
+
+  c->rcnn.box_num_convs = count_layers (r, box_conv_name);
+  c->rcnn.box_channels = ci_reader_dim (r, 0, "%s.weight", conv);
+  c->rcnn.box_norm = ci_reader_norm (r, norm);
+  c->rcnn.num_fcs = count_layers (r, fc_name);
+  fc = fc_name (c, 0);
+  c->rcnn.fc_channels = ci_reader_dim (r, 0, "%s.weight", fc);
+}
 
 /* What the published models have where no tensor tells. */
 static gboolean
@@ -98,15 +197,12 @@ recognise_detectron2 (const CiReader * r)
   ci_reader_pixels (r);
   c->fpn.out_channels = ci_reader_dim (r, 0, "backbone.fpn_lateral2.weight");
   c->fpn.norm = ci_reader_norm (r, "backbone.fpn_lateral2.norm");
-  c->rcnn.fc_channels = ci_reader_dim (r, 0, "roi_heads.box_head.fc1.weight");
-  while (c->rcnn.num_fcs < CI_MAX_BLOCKS
-      && ci_reader_has (r, "roi_heads.box_head.fc%d.weight",
-          c->rcnn.num_fcs + 1))
-    c->rcnn.num_fcs++;
-  if (ci_reader_has (r, "roi_heads.box_head.conv1.weight")
-      || c->rcnn.num_fcs == 0)
-    return ci_reader_fail (r, "a box head with convolutions, or without fully "
-        "connected layers, is not known here");
+  c->rcnn.rpn_num_convs = MAX (1, ci_reader_count (r,
+          "proposal_generator.rpn_head.conv.conv", ".weight"));
+  recognise_box_head (r);
+  if (c->rcnn.num_fcs == 0)
+    return ci_reader_fail (r, "a box head without fully connected layers is "
+        "not known here");
   return TRUE;
 }
 
@@ -121,6 +217,7 @@ has_no_eps (const CiReader * r)
   /* neither grouped nor wide */
   return c->backbone.depth == 50
       && c->backbone.res2_out_channels == 4 * c->backbone.width_per_group
+      && c->fpn.norm == CI_NORM_NONE
       && !ci_reader_has (r, "backbone.body.bn1.num_batches_tracked");
 }
 
@@ -133,10 +230,6 @@ recognise_torchvision (const CiReader * r)
   CiConfig *c = r->config;
 
   c->rcnn.torchvision = TRUE;
-  if (ci_reader_has (r, "roi_heads.box_head.0.0.weight")
-      || ci_reader_has (r, "rpn.head.conv.1.0.weight"))
-    return ci_reader_fail (r, "torchvision's second version of this network "
-        "(convolutions in its box head, two in its RPN) is not known here");
   if (!ci_reader_resnet (r, CI_RESNET_TORCHVISION, NULL))
     return FALSE;
   c->input.rgb = TRUE;
@@ -146,14 +239,16 @@ recognise_torchvision (const CiReader * r)
   memcpy (c->input.pixel_std, std, sizeof std);
   c->backbone.stride_in_1x1 = FALSE;
   c->rcnn.old_names = ci_reader_has (r, "rpn.head.conv.weight");
-  if (has_no_eps (r))
-    c->backbone.norm_eps = 0;
   c->fpn.out_channels = ci_reader_dim (r, 0, c->rcnn.old_names ?
       "backbone.fpn.inner_blocks.0.weight"
       : "backbone.fpn.inner_blocks.0.0.weight");
-  c->rcnn.fc_channels = ci_reader_dim (r, 0, "roi_heads.box_head.fc6.weight");
-  c->rcnn.num_fcs = 2;
-  if (c->fpn.out_channels == 0 || c->rcnn.fc_channels == 0)
+  c->fpn.norm = ci_reader_norm (r, "backbone.fpn.inner_blocks.0.1");
+  if (has_no_eps (r))
+    c->backbone.norm_eps = 0;
+  c->rcnn.rpn_num_convs = MAX (1, ci_reader_count (r, "rpn.head.conv.",
+          ".0.weight"));
+  recognise_box_head (r);
+  if (c->fpn.out_channels == 0 || c->rcnn.num_fcs == 0)
     return ci_reader_fail (r, "it has no feature pyramid with a box head of "
         "fully connected layers (backbone.fpn.inner_blocks, "
         "roi_heads.box_head.fc6)");
@@ -186,6 +281,16 @@ ci_rcnn_recognise (const CiReader * r)
 
 /* ---- graph -------------------------------------------------------------- */
 
+CiValue
+ci_rcnn_conv (CiGraph * g, const CiConfig * config, CiValue x,
+    const gchar * conv, CiNorm norm, gint channels)
+{
+  g_autofree gchar *norm_name = ci_rcnn_norm_name (config, conv);
+
+  return ci_block_conv (g, x, conv, norm_name, norm, channels, 3, 1, 1,
+      norm == CI_NORM_NONE, CI_ACTIVATION_RELU);
+}
+
 static void
 build_pyramid (CiGraph * g, const CiConfig * config, const CiFeature c[4],
     CiValue * p)
@@ -195,8 +300,8 @@ build_pyramid (CiGraph * g, const CiConfig * config, const CiFeature c[4],
   const CiFpn fpn = {
     torchvision ? "backbone.fpn.inner_blocks." : "backbone.fpn_lateral",
     torchvision ? "backbone.fpn.layer_blocks." : "backbone.fpn_output",
-    end, end, torchvision ? 0 : 2, 1, config->fpn.norm, CI_RESIZE_NEAREST,
-    TRUE, CI_ACTIVATION_NONE
+    end, end, torchvision ? ".1" : ".norm", torchvision ? 0 : 2, 1,
+    config->fpn.norm, CI_RESIZE_NEAREST, TRUE, CI_ACTIVATION_NONE
   };
 
   ci_block_fpn (g, &fpn, c, 4, config->fpn.out_channels, p);
@@ -212,8 +317,6 @@ static CiValue
 build_rpn (CiGraph * g, const CiConfig * config, const CiValue * p)
 {
   gboolean torchvision = config->rcnn.torchvision;
-  const gchar *conv = !torchvision ? "proposal_generator.rpn_head.conv"
-      : config->rcnn.old_names ? "rpn.head.conv" : "rpn.head.conv.0.0";
   const gchar *objectness = torchvision ? "rpn.head.cls_logits"
       : "proposal_generator.rpn_head.objectness_logits";
   const gchar *deltas = torchvision ? "rpn.head.bbox_pred"
@@ -226,11 +329,16 @@ build_rpn (CiGraph * g, const CiConfig * config, const CiValue * p)
   CiValue x[N_LEVELS];
 
   /* layer by layer: backends compute convolutions in a row together */
-  for (gint l = 0; l < N_LEVELS; l++)
-    x[l] = ci_graph_conv (g, p[l], conv, config->fpn.out_channels, 3, 1, 1, 1,
-        TRUE);
-  for (gint l = 0; l < N_LEVELS; l++)
-    x[l] = ci_graph_activation (g, x[l], CI_ACTIVATION_RELU);
+  memcpy (x, p, sizeof x);
+  for (gint i = 0; i < config->rcnn.rpn_num_convs; i++) {
+    g_autofree gchar *conv = rpn_conv_name (config, i);
+
+    for (gint l = 0; l < N_LEVELS; l++)
+      x[l] = ci_graph_conv (g, x[l], conv, config->fpn.out_channels, 3, 1, 1,
+          1, TRUE);
+    for (gint l = 0; l < N_LEVELS; l++)
+      x[l] = ci_graph_activation (g, x[l], CI_ACTIVATION_RELU);
+  }
   for (gint l = 0; l < N_LEVELS; l++)
     levels[l].objectness = ci_graph_conv (g, x[l], objectness, N_RATIOS, 1, 1,
         0, 1, TRUE);
@@ -277,9 +385,14 @@ build_box_head (CiGraph * g, const CiConfig * config, const CiValue * p,
   CiValue x = ci_rcnn_roi_align (g, config, p, proposals, BOX_RESOLUTION);
   CiValue logits, deltas;
 
+  for (gint i = 0; i < config->rcnn.box_num_convs; i++) {
+    g_autofree gchar *name = box_conv_name (config, i);
+
+    x = ci_rcnn_conv (g, config, x, name, config->rcnn.box_norm,
+        config->rcnn.box_channels);
+  }
   for (gint i = 0; i < config->rcnn.num_fcs; i++) {
-    g_autofree gchar *name = g_strdup_printf ("roi_heads.box_head.fc%d",
-        i + (torchvision ? 6 : 1));
+    g_autofree gchar *name = fc_name (config, i);
 
     x = ci_graph_linear (g, x, name, config->rcnn.fc_channels,
         i == 0 ? BOX_RESOLUTION : 1, TRUE);

@@ -330,7 +330,7 @@ build_pyramid (CiGraph * g, CiValue input, const CiConfig * config,
     CiValue p[CI_SOLO_LEVELS], CiValue head[CI_SOLO_LEVELS])
 {
   static const CiFpn fpn = { "neck.lateral_convs.", "neck.fpn_convs.",
-    ".conv", ".conv", 0, 1, CI_NORM_NONE, CI_RESIZE_NEAREST, TRUE,
+    ".conv", ".conv", ".bn", 0, 1, CI_NORM_NONE, CI_RESIZE_NEAREST, TRUE,
     CI_ACTIVATION_NONE
   };
   CiFeature c[4];

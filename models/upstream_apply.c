@@ -167,7 +167,7 @@ typedef enum
 typedef enum
 {
   ALWAYS, RESNET, BOTTLENECKS, FPN, BIFPN, FCOS, CONDINST, BLENDMASK,
-  RCNN, MASKRCNN,
+  RCNN, BOX_CONVS, MASKRCNN,
 } Part;
 
 typedef struct
@@ -260,6 +260,11 @@ static const Key keys[] = {
       FIELD (inference.nms_threshold)},
   {"TEST.DETECTIONS_PER_IMAGE", INT, RCNN, FALSE,
       FIELD (inference.post_nms_top_k)},
+  {"MODEL.ROI_BOX_HEAD.NUM_CONV", INT, RCNN, TRUE,
+      FIELD (rcnn.box_num_convs)},
+  {"MODEL.ROI_BOX_HEAD.CONV_DIM", INT, BOX_CONVS, TRUE,
+      FIELD (rcnn.box_channels)},
+  {"MODEL.ROI_BOX_HEAD.NORM", NORM, BOX_CONVS, TRUE, FIELD (rcnn.box_norm)},
   {"MODEL.ROI_BOX_HEAD.NUM_FC", INT, RCNN, TRUE, FIELD (rcnn.num_fcs)},
   {"MODEL.ROI_BOX_HEAD.FC_DIM", INT, RCNN, TRUE, FIELD (rcnn.fc_channels)},
   {"MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", BOOLEAN, RCNN, TRUE,
@@ -268,6 +273,7 @@ static const Key keys[] = {
       FIELD (rcnn.mask_num_convs)},
   {"MODEL.ROI_MASK_HEAD.CONV_DIM", INT, MASKRCNN, TRUE,
       FIELD (rcnn.mask_channels)},
+  {"MODEL.ROI_MASK_HEAD.NORM", NORM, MASKRCNN, TRUE, FIELD (rcnn.mask_norm)},
   {"MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK", BOOLEAN, MASKRCNN, TRUE,
       FIELD (rcnn.class_agnostic_masks)},
 };
@@ -325,6 +331,8 @@ has_part (const CiConfig * c, Part part)
     case RCNN:
       return c->architecture == CI_ARCHITECTURE_MASKRCNN
           || c->architecture == CI_ARCHITECTURE_POINTREND;
+    case BOX_CONVS:
+      return has_part (c, RCNN) && c->rcnn.box_num_convs > 0;
     case MASKRCNN:
       return c->architecture == CI_ARCHITECTURE_MASKRCNN;
   }

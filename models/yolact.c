@@ -222,8 +222,8 @@ static void
 build_pyramid (CiGraph * g, CiValue input, const CiConfig * config, CiValue * p)
 {
   /* numbered from the coarsest level on */
-  static const CiFpn fpn = { "fpn.lat_layers.", "fpn.pred_layers.", "", "", 2,
-    -1, CI_NORM_NONE, CI_RESIZE_BILINEAR, TRUE, CI_ACTIVATION_RELU
+  static const CiFpn fpn = { "fpn.lat_layers.", "fpn.pred_layers.", "", "", "",
+    2, -1, CI_NORM_NONE, CI_RESIZE_BILINEAR, TRUE, CI_ACTIVATION_RELU
   };
   CiFeature c[4];
 

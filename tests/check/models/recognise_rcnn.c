@@ -22,17 +22,24 @@
     "\"pixel_mean\":[123.675,116.28,103.53]," \
     "\"pixel_std\":[58.395,57.12,57.375]," \
     "\"resize\":\"keep_ratio_floor\",\"interpolation\":\"bilinear\"},"
-#define TORCHVISION(eps, old) MODEL ("maskrcnn", RGB RESNET ("50", \
-        ",\"names\":\"torchvision\",\"stride_in_1x1\":false," \
+#define TORCHVISION(depth, eps, old, more) MODEL ("maskrcnn", RGB \
+    RESNET (depth, ",\"names\":\"torchvision\",\"stride_in_1x1\":false," \
         "\"norm_eps\":" eps), "\"rcnn\":{\"code_base\":\"torchvision\"," \
-    "\"old_names\":" old "},")
+    "\"old_names\":" old "}," more)
+/* of torchvision's second version, and of detectron2's new baselines */
+#define V2_HEADS "\"fpn\":{\"norm\":\"bn\"},\"rpn\":{\"num_convs\":2}," \
+    "\"box_head\":{\"num_convs\":4,\"norm\":\"bn\",\"num_fcs\":1}," \
+    "\"mask_head\":{\"norm\":\"bn\"},"
+#define TORCHVISION_V2 TORCHVISION ("50", "0.00001", "false", V2_HEADS)
 
 static const gchar *const published[] = {
   MODEL ("maskrcnn", RESNET ("50", ""), ""),
   MODEL ("maskrcnn", RESNET ("101", ""), ""),
   MODEL ("maskrcnn", X101, ""),
-  TORCHVISION ("0", "false"),
-  TORCHVISION ("0", "true"),
+  MODEL ("maskrcnn", RESNET ("50", ""), V2_HEADS),
+  TORCHVISION ("50", "0", "true", ""),
+  TORCHVISION ("50", "0", "false", ""),
+  TORCHVISION_V2,
   MODEL ("pointrend", RESNET ("50", ""), ""),
   MODEL ("pointrend", RESNET ("101", ""), ""),
   MODEL ("pointrend", X101, ""),
@@ -53,8 +60,18 @@ static const gchar *const published[] = {
     "\"fc_channels\":32,\"num_fcs\":1},\"point_head\":{\"channels\":28," \
     "\"num_layers\":2}},")
 
+#define NARROW_GN MODEL ("maskrcnn", NARROW, \
+    "\"box_head\":{\"num_convs\":2,\"conv_channels\":64," \
+    "\"norm\":\"gn\",\"fc_channels\":40,\"num_fcs\":2}," \
+    "\"mask_head\":{\"channels\":32,\"norm\":\"gn\"},")
+
 static const gchar *const unpublished[] = {
   NARROW_MASKRCNN,
+  NARROW_GN,
+  TORCHVISION ("101", "0.00001", "false", ""),
+  TORCHVISION ("34", "0.00001", "false", "\"rpn\":{\"num_convs\":3},"
+      "\"box_head\":{\"num_convs\":1,\"conv_channels\":24,"
+      "\"fc_channels\":40,\"num_fcs\":2},"),
   NARROW_POINTREND,
 };
 
@@ -98,7 +115,7 @@ GST_START_TEST (test_trained_norm)
   g_autoptr (CiModel) model = NULL;
   g_autofree gchar *path = NULL;
 
-  sparse_add_network (sparse, TORCHVISION ("0", "false"));
+  sparse_add_network (sparse, TORCHVISION ("50", "0", "false", ""));
   sparse_add (sparse, "backbone.body.bn1.num_batches_tracked", CI_DTYPE_I64,
       0, NULL, NULL);
   path = write_sparse (sparse, "m.pth");
@@ -126,6 +143,14 @@ GST_START_TEST (test_settings)
       CI_ERROR_BAD_FORMAT, "maskrcnn");
   check_bad (path, NULL, "MODEL.ROI_BOX_HEAD.FC_DIM=41", CI_ERROR_BAD_FORMAT,
       "FC_DIM");
+  /* detectron2 writes it whether there are such convolutions or not */
+  g_clear_pointer (&model, ci_model_unref);
+  model = load_ok (path, NULL, "MODEL.ROI_BOX_HEAD.NUM_CONV=0|"
+      "MODEL.ROI_BOX_HEAD.CONV_DIM=256");
+  check_bad (path, NULL, "MODEL.ROI_BOX_HEAD.NUM_CONV=4", CI_ERROR_BAD_FORMAT,
+      "NUM_CONV");
+  check_bad (path, NULL, "MODEL.ROI_MASK_HEAD.NORM=GN", CI_ERROR_BAD_FORMAT,
+      "ROI_MASK_HEAD.NORM");
   check_bad (path, NULL, "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION=14",
       CI_ERROR_UNSUPPORTED, "POOLER_RESOLUTION");
 }
@@ -142,7 +167,7 @@ static const struct
   const gchar *wanted;
 } broken[] = {
   {NARROW_MASKRCNN, "roi_heads.box_head.conv1.weight", 4, {24, 24, 3, 3},
-      CI_ERROR_UNSUPPORTED, "box head with convolutions"},
+      CI_ERROR_MISSING_TENSOR, "roi_heads.box_head.conv1.bias"},
   {NARROW_MASKRCNN, "roi_heads.box_predictor.bbox_pred.weight", 2, {2, 40},
       CI_ERROR_UNSUPPORTED, "no box head"},
   {NARROW_MASKRCNN, "roi_heads.box_predictor.bbox_pred.weight", 2, {8, 40},
@@ -160,8 +185,14 @@ static const struct
   {NARROW_POINTREND,
         "roi_heads.mask_head.coarse_head.reduce_spatial_dim_conv.weight", 4,
         {0, 12, 2, 2}, CI_ERROR_UNSUPPORTED, "coarse head"},
-  {TORCHVISION ("0", "false"), "rpn.head.conv.1.0.weight", 4,
-        {256, 256, 3, 3}, CI_ERROR_UNSUPPORTED, "second version"},
+  {TORCHVISION ("50", "0", "false", ""), "rpn.head.conv.1.0.weight", 4,
+        {256, 256, 3, 3}, CI_ERROR_MISSING_TENSOR, "rpn.head.conv.1.0.bias"},
+  {TORCHVISION_V2, "roi_heads.box_head.2.0.weight", 4, {256, 128, 3, 3},
+      CI_ERROR_MISSING_TENSOR, "roi_heads.box_head.2.0.weight"},
+  {TORCHVISION_V2, "roi_heads.box_head.4.0.weight", 4, {256, 256, 3, 3},
+      CI_ERROR_UNSUPPORTED, "fully connected layers"},
+  {TORCHVISION_V2, "backbone.fpn.layer_blocks.3.1.running_var", 1, {255},
+      CI_ERROR_MISSING_TENSOR, "backbone.fpn.layer_blocks.3.1.running_var"},
 };
 
 GST_START_TEST (test_broken)
@@ -189,8 +220,17 @@ GST_START_TEST (test_bad_descriptions)
     {MODEL ("maskrcnn", RESNET ("50", ""), "\"rcnn\":{\"code_base\":"
           "\"torchvision\"},\"box_head\":{\"num_fcs\":3},"),
         "box_head.num_fcs"},
-    {MODEL ("maskrcnn", RESNET ("50", ""), "\"rcnn\":{\"code_base\":"
-          "\"torchvision\"},\"fpn\":{\"norm\":\"bn\"},"), "fpn.norm"},
+    {TORCHVISION ("50", "0", "true", "\"fpn\":{\"norm\":\"bn\"},"),
+        "fpn.norm"},
+    {TORCHVISION ("50", "0", "true", "\"rpn\":{\"num_convs\":2},"),
+        "rpn.num_convs"},
+    {TORCHVISION ("50", "0", "true", "\"mask_head\":{\"norm\":\"gn\"},"),
+        "mask_head.norm"},
+    {MODEL ("maskrcnn", RESNET ("50", ""), "\"rpn\":{\"num_convs\":0},"),
+        "rpn.num_convs"},
+    {MODEL ("maskrcnn", RESNET ("50", ""), "\"box_head\":{\"num_convs\":1,"
+          "\"conv_channels\":48,\"norm\":\"gn\"},"),
+        "box_head.conv_channels"},
     {MODEL ("maskrcnn", RESNET ("50", ""), "\"mask_head\":{\"channels\":"
           "\"many\"},"), "mask_head.channels"},
     {MODEL ("pointrend", RESNET ("50", ""), "\"pointrend\":{\"num_steps\":"
