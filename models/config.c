@@ -71,7 +71,7 @@ read_resnet_names (const CiSection * s)
 static void
 read_resnet (const CiSection * s, CiConfig * config)
 {
-  static const gint depths[] = { 18, 34, 50, 101, 0 };
+  static const gint depths[] = { 18, 34, 50, 101, 152, 0 };
   gint depth = ci_section_one_of (s, "depth", depths);
   gint groups = ci_section_int (s, "num_groups", 1, 1, 8192);
   gint width = ci_section_int (s, "width_per_group", 64, 1, 8192);

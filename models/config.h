@@ -93,8 +93,8 @@ typedef struct
     CiNorm norm;
     gfloat norm_eps;            /* of batch norm; 1e-5 but for few */
     gint names;                 /* resnet: CI_RESNET_DETECTRON2, ... */
-    gint depth;                 /* resnet: 18, 34, 50, 101; dla: 34; vovnet:
-                                   19, 39, 57, 99; darknet: 53 */
+    gint depth;                 /* resnet: 18, 34, 50, 101, 152; dla: 34;
+                                   vovnet: 19, 39, 57, 99; darknet: 53 */
     gint stem_out_channels;     /* resnet, darknet */
     gint res2_out_channels;
     gint num_groups, width_per_group;

@@ -92,7 +92,7 @@ ci_backbone_resnet (CiGraph * g, CiValue x, const CiConfig * config,
     gint depth, blocks[4];
   } depths[] = {
     {18, {2, 2, 2, 2}}, {34, {3, 4, 6, 3}}, {50, {3, 4, 6, 3}},
-    {101, {3, 4, 23, 3}}
+    {101, {3, 4, 23, 3}}, {152, {3, 8, 36, 3}}
   };
   const CiResnetNames *names = &ci_resnet_names[config->backbone.names];
   g_autofree gchar *stem = g_strconcat (prefix, names->stem, NULL);

@@ -282,7 +282,7 @@ static const struct
   {BACKBONE ("\"type\":\"resnet\""), CI_ERROR_BAD_FORMAT,
       "backbone.depth: is missing"},
   {BACKBONE ("\"type\":\"resnet\",\"depth\":51"), CI_ERROR_UNSUPPORTED,
-      "backbone.depth|51|18, 34, 50, 101"},
+      "backbone.depth|51|18, 34, 50, 101, 152"},
   {BACKBONE ("\"type\":\"resnet\",\"depth\":50,\"norm\":\"gn\""),
       CI_ERROR_UNSUPPORTED, "backbone.norm|gn"},
   {BACKBONE ("\"type\":\"resnet\",\"depth\":50,\"stem_out_channels\":0"),

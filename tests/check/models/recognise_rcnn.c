@@ -69,6 +69,7 @@ static const gchar *const unpublished[] = {
   NARROW_MASKRCNN,
   NARROW_GN,
   TORCHVISION ("101", "0.00001", "false", ""),
+  TORCHVISION ("152", "0.00001", "false", ""),
   TORCHVISION ("34", "0.00001", "false", "\"rpn\":{\"num_convs\":3},"
       "\"box_head\":{\"num_convs\":1,\"conv_channels\":24,"
       "\"fc_channels\":40,\"num_fcs\":2},"),
