@@ -25,6 +25,14 @@ static const gchar *const networks[] = {
       "\"depth\":39}" CLASSES,
   "{\"architecture\":\"blendmask\",\"backbone\":{\"type\":\"dla\","
       "\"depth\":34},\"fpn\":{\"top_levels\":0}" CLASSES,
+  "{\"architecture\":\"maskrcnn\",\"backbone\":{\"type\":\"resnet\","
+      "\"depth\":50}" CLASSES,
+  "{\"architecture\":\"pointrend\",\"backbone\":{\"type\":\"resnet\","
+      "\"depth\":101,\"num_groups\":32,\"width_per_group\":8}" CLASSES,
+  "{\"architecture\":\"solov2\",\"backbone\":{\"type\":\"resnet\","
+      "\"names\":\"mmdetection\",\"depth\":18}" CLASSES,
+  "{\"architecture\":\"yolact\",\"backbone\":{\"type\":\"darknet\","
+      "\"depth\":53}" CLASSES,
 };
 
 /* Whether it is accepted or not, it must not break anything. */
@@ -46,10 +54,13 @@ check_keys (const CiUpstream * upstream)
     for (guint told = 0; told < 2; told++) {
       const CiTensorFacts facts = { TRUE, TRUE, FALSE, FALSE, 169 };
       g_autoptr (GError) error = NULL;
-      g_autoptr (CiConfig) config = ci_config_parse (networks[i], "own", NULL);
-      gboolean ok = ci_upstream_apply (upstream, told ? &facts : NULL, "fuzz",
-          config, &error);
+      g_autoptr (CiConfig) config = ci_config_parse (networks[i], "own",
+          &error);
+      gboolean ok;
 
+      g_assert_no_error (error);
+      ok = ci_upstream_apply (upstream, told ? &facts : NULL, "fuzz", config,
+          &error);
       g_assert (ok == (error == NULL));
       if (ok) {
         g_autofree gchar *json = ci_config_to_json (config);
