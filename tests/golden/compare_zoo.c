@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "compare_zoo.h"
 
-#include <gst/check/gstcheck.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +11,33 @@
 #define SAME_BOX 0.9
 #define SAME_MASK 0.5
 #define LARGE_AREA 100
+
+CiDevice *zoo_device;
+gboolean zoo_half;
+
+int
+zoo_run (int argc, char **argv, Suite * (*make) (void))
+{
+  g_autoptr (GError) error = NULL;
+  int failed;
+
+  if (!g_file_test (ZOO, G_FILE_TEST_IS_DIR)) {
+    g_print ("skipped: no " ZOO "\n");
+    return 77;
+  }
+  if (g_strcmp0 (g_getenv ("PARITY_PROVIDER"), "cuda") == 0) {
+    zoo_device = ci_device_open (-1, NULL, &error);
+    if (!zoo_device) {
+      g_print ("skipped: %s\n", error->message);
+      return 77;
+    }
+    zoo_half = g_strcmp0 (g_getenv ("PARITY_PRECISION"), "fp16") == 0;
+  }
+  gst_check_init (&argc, &argv);
+  failed = gst_check_run_suite (make (), "zoo", __FILE__);
+  ci_device_unref (zoo_device);
+  return failed;
+}
 
 CiModel *
 zoo_load_model (const gchar * checkpoint)

@@ -7,11 +7,23 @@
 #ifndef GOLDEN_COMPARE_ZOO_H
 #define GOLDEN_COMPARE_ZOO_H
 
+#include <gst/check/gstcheck.h>
+
 #include "compare.h"
 
 G_BEGIN_DECLS
 
 #define ZOO SHARED_DIR "/golden/zoo/"
+
+/** Where networks run: NULL for the CPU, else a GPU, in half precision if
+ * zoo_half. */
+extern CiDevice *zoo_device;
+extern gboolean zoo_half;
+
+/** The main () of a test: runs the suite that @make gives on what the
+ * environment says, PARITY_PROVIDER=cuda and PARITY_PRECISION=fp16. Skips, with
+ * status 77, where there is no zoo or no such device. */
+int zoo_run (int argc, char **argv, Suite * (*make) (void));
 
 /** The model in @checkpoint, a path in the zoo. Fails the test if there is
  * none. */

@@ -1,7 +1,7 @@
 /*
  * zoo-session.c: from a picture to instances in its pixels, as a user of a
  * session has it: the networks of the zoo against their official code's
- * outputs.
+ * outputs. Few of them with PARITY_CASES=small.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -19,6 +19,9 @@ typedef struct
   gfloat score_threshold;       /* 0: none but the model's own */
   gdouble box, mask_iou;        /* limits; 0: those of all */
   gboolean no_boxes;            /* has masks alone */
+  gboolean vague;               /* so many cells of its masks, which were never
+                                   trained, are near their threshold that in
+                                   half precision they tell nothing */
 } Variant;
 
 static const Variant variants[] = {
@@ -26,11 +29,12 @@ static const Variant variants[] = {
       0.9},
   {"yolact/yolact_darknet53.pth", "yolact/yolact_darknet53", 0, 0, 0, 0.15f, 1,
       0.9},
-  {"maskrcnn_d2/mask_rcnn_R_50_FPN.pkl", "maskrcnn_d2/mask_rcnn_R_50_FPN"},
+  {"maskrcnn_d2/mask_rcnn_R_50_FPN.pkl", "maskrcnn_d2/mask_rcnn_R_50_FPN",
+      .vague = TRUE},
   {"maskrcnn_torchvision/maskrcnn_resnet50_fpn.pth",
-      "maskrcnn_torchvision/maskrcnn_resnet50_fpn", 1},
+      "maskrcnn_torchvision/maskrcnn_resnet50_fpn", 1,.vague = TRUE},
   {"pointrend/pointrend_rcnn_R_50_FPN.pkl",
-      "pointrend/pointrend_rcnn_R_50_FPN"},
+      "pointrend/pointrend_rcnn_R_50_FPN",.vague = TRUE},
   {"solo/solo_r50_fpn.pth", "solo/solo_r50_fpn", 0, 288, 416,.no_boxes = TRUE},
   {"solo/decoupled_solo_light_r50_fpn.pth",
         "solo/decoupled_solo_light_r50_fpn",.no_boxes = TRUE},
@@ -78,6 +82,17 @@ compare_grid (const CiInstance * in, const guint8 * mask, gint width,
     }
 }
 
+/* In half precision, scores and boxes move, and with them what is above a
+ * threshold or suppressed. */
+static void
+loosen (const Variant * v, ZooLimits * limits)
+{
+  limits->score = 0.15;
+  limits->box = 8;
+  limits->mask_iou = v->vague ? 0 : 0.8;
+  limits->strays = 10;
+}
+
 static void
 compare (const Variant * v, const CiSafetensors * golden, CiSession * session,
     const CiInstance * instances, gint n, gint width, gint n_pixels)
@@ -109,6 +124,8 @@ compare (const Variant * v, const CiSafetensors * golden, CiSession * session,
   limits.by_mask = v->no_boxes;
   limits.box = v->box > 0 ? v->box : limits.box;
   limits.mask_iou = v->mask_iou > 0 ? v->mask_iou : limits.mask_iou;
+  if (zoo_half)
+    loosen (v, &limits);
   zoo_compare_detections (golden, "det", &ours, &limits);
 }
 
@@ -133,6 +150,8 @@ GST_START_TEST (test_variant)
   format.width = picture.width;
   format.height = picture.height;
   options.threads = 2;
+  options.device = zoo_device;
+  options.precision = zoo_half ? CI_PRECISION_FP16 : CI_PRECISION_FP32;
   options.full_map = TRUE;
   options.min_size = v->min_size;
   options.max_size = v->max_size;
@@ -160,20 +179,18 @@ zoo_suite (void)
 {
   Suite *s = suite_create ("zoo-session");
   TCase *tc = tcase_create ("golden");
+  gboolean few = g_getenv ("PARITY_CASES") != NULL;
 
   suite_add_tcase (s, tc);
   tcase_set_timeout (tc, 300);
-  tcase_add_loop_test (tc, test_variant, 0, 2 * G_N_ELEMENTS (variants));
+  /* those whose masks are in boxes */
+  tcase_add_loop_test (tc, test_variant, few ? 6 : 0, few ? 10
+      : 2 * G_N_ELEMENTS (variants));
   return s;
 }
 
 int
 main (int argc, char **argv)
 {
-  if (!g_file_test (ZOO, G_FILE_TEST_IS_DIR)) {
-    g_print ("skipped: no " ZOO "\n");
-    return 77;
-  }
-  gst_check_init (&argc, &argv);
-  return gst_check_run_suite (zoo_suite (), "zoo-session", __FILE__);
+  return zoo_run (argc, argv, zoo_suite);
 }

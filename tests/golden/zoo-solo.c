@@ -1,7 +1,6 @@
 /*
  * zoo-solo.c: SOLO, Decoupled SOLO and SOLOv2 against the official code's
- * outputs. PARITY_PROVIDER=cuda runs them on a GPU, PARITY_PRECISION=fp16 in
- * half precision there.
+ * outputs.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -13,14 +12,11 @@
 #include "models/method.h"
 #include "tools/condinst/picture.h"
 
-static CiDevice *device;        /* NULL: the CPU */
-static gboolean half;
-
 /* Of maps, of their largest value. */
 static gdouble
 tolerance (void)
 {
-  return half ? 8e-2 : 1e-4;
+  return zoo_half ? 8e-2 : 1e-4;
 }
 
 static const struct
@@ -160,7 +156,7 @@ static void
 compare_level (const Run * run, gint level)
 {
   /* which of two neighbours is the larger one is no matter of degree */
-  if (!half)
+  if (!zoo_half)
     compare_classes (run, level);
   if (run->config->architecture == CI_ARCHITECTURE_SOLO)
     compare_static (run, level);
@@ -187,7 +183,7 @@ static void
 compare_maps (const Run * run)
 {
   zoo_compare_value (run->golden, "input", run->plan, "input",
-      half ? 1e-3 : 1e-6);
+      zoo_half ? 1e-3 : 1e-6);
   for (gint i = 0; i < 4; i++) {
     g_autofree gchar *name = g_strdup_printf ("backbone.%d", i);
     g_autofree gchar *value = g_strdup_printf ("feat.res%d", i + 2);
@@ -231,7 +227,7 @@ compare_detections (const Run * run)
   limits.by_mask = TRUE;
   /* of masks that are nearly the same it is rounding that says which one takes
    * from the other's score */
-  if (half)
+  if (zoo_half)
     limits = (ZooLimits) {
     0.15, 0, 0.85, 8, TRUE};
   ours = (ZooDetections) {
@@ -280,9 +276,9 @@ GST_START_TEST (test_variant)
   CiGraph *graph = ci_network_build (run.config, &build);
   CiPool *pool = ci_pool_new (2);
   CiPlanOptions options = {
-    .backend = device ? CI_BACKEND_CUDA : CI_BACKEND_CPU,.pool = pool,
-    .keep_named = TRUE,.device = device,
-    .precision = half ? CI_PRECISION_FP16 : CI_PRECISION_FP32
+    .backend = zoo_device ? CI_BACKEND_CUDA : CI_BACKEND_CPU,.pool = pool,
+    .keep_named = TRUE,.device = zoo_device,
+    .precision = zoo_half ? CI_PRECISION_FP16 : CI_PRECISION_FP32
   };
   CiImageFormat format = { CI_PIXEL_RGB };
   CiDetectParams params = { run.config->inference.inference_threshold,
@@ -334,23 +330,5 @@ zoo_suite (void)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GError) error = NULL;
-  int failed;
-
-  if (!g_file_test (ZOO, G_FILE_TEST_IS_DIR)) {
-    g_print ("skipped: no " ZOO "\n");
-    return 77;
-  }
-  if (g_strcmp0 (g_getenv ("PARITY_PROVIDER"), "cuda") == 0) {
-    device = ci_device_open (-1, NULL, &error);
-    if (!device) {
-      g_print ("skipped: %s\n", error->message);
-      return 77;
-    }
-    half = g_strcmp0 (g_getenv ("PARITY_PRECISION"), "fp16") == 0;
-  }
-  gst_check_init (&argc, &argv);
-  failed = gst_check_run_suite (zoo_suite (), "zoo", __FILE__);
-  ci_device_unref (device);
-  return failed;
+  return zoo_run (argc, argv, zoo_suite);
 }

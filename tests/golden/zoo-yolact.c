@@ -1,5 +1,6 @@
 /*
- * zoo-yolact.c: YOLACT and YOLACT++ against the official code's outputs.
+ * zoo-yolact.c: YOLACT and YOLACT++ against the official code's outputs. Few of
+ * them with PARITY_CASES=small.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
@@ -10,9 +11,6 @@
 #include "compare_zoo.h"
 #include "models/method.h"
 #include "tools/condinst/picture.h"
-
-/* On a GPU with PARITY_PROVIDER=cuda; few with PARITY_CASES=small. */
-static CiDevice *device;
 
 #define SIZE 550
 #define CELLS 138               /* of a side of the prototypes */
@@ -283,8 +281,8 @@ GST_START_TEST (test_variant)
   CiBuildOptions build = { CAPACITY, TRUE, TRUE };
   CiGraph *graph = ci_network_build (config, &build);
   CiPool *pool = ci_pool_new (2);
-  CiPlanOptions options = { device ? CI_BACKEND_CUDA : CI_BACKEND_CPU, pool,
-    SIZE, SIZE, TRUE, FALSE, device
+  CiPlanOptions options = { zoo_device ? CI_BACKEND_CUDA : CI_BACKEND_CPU,
+    pool, SIZE, SIZE, TRUE, FALSE, zoo_device
   };
   g_autoptr (GError) error = NULL;
   CiPicture picture = { 0 };
@@ -337,7 +335,7 @@ GST_START_TEST (test_session)
   gint n;
 
   options.full_map = TRUE;
-  options.device = device;
+  options.device = zoo_device;
   fail_unless (ci_picture_load (&picture, ZOO "images/b.png", &error));
   format.width = picture.width;
   format.height = picture.height;
@@ -404,20 +402,5 @@ zoo_suite (void)
 int
 main (int argc, char **argv)
 {
-  g_autoptr (GError) error = NULL;
-  int failed;
-
-  if (!g_file_test (ZOO, G_FILE_TEST_IS_DIR)) {
-    g_print ("skipped: no " ZOO "\n");
-    return 77;
-  }
-  if (g_strcmp0 (g_getenv ("PARITY_PROVIDER"), "cuda") == 0
-      && !(device = ci_device_open (-1, NULL, &error))) {
-    g_print ("skipped: %s\n", error->message);
-    return 77;
-  }
-  gst_check_init (&argc, &argv);
-  failed = gst_check_run_suite (zoo_suite (), "zoo", __FILE__);
-  ci_device_unref (device);
-  return failed;
+  return zoo_run (argc, argv, zoo_suite);
 }
