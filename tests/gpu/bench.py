@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Joins what `condinst bench` measures on a GPU with what
 tests/bench/peer_torch.py measured there (--peer), and compares with the aims of
-docs/performance.md. Prints a table, writes JSON; all times in ms."""
+docs/performance.md. With --zoo, measures the other methods' networks instead,
+at several numbers of objects. Prints a table, writes JSON; all times in ms."""
 import argparse
 import json
 import pathlib
@@ -30,6 +31,16 @@ INSTANCES = 10
 MASK_HEAD_CASE, MASK_HEAD_MS = "r50-1344x800", 0.1
 MODES = ("reduce-overhead", "max-autotune")
 
+# networks of --zoo, at their own size: those that differ most come first, since
+# there may be no time for all
+ZOO = ("maskrcnn-r50", "solov2-r50", "yolact-r50", "pointrend-r50", "solo-r50",
+       "solov2-light-448-r18", "yolact-plus-r50", "yolact-darknet53",
+       "yolact-r101")
+ZOO_INSTANCES = (1, 10, 100)
+ABSENT = "not in this build"
+ZOO_STAGES = ("preprocess_ms", "network_ms", "decode_ms", "masks_ms",
+              "frame_ms")
+
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
@@ -39,6 +50,8 @@ def parse_arguments():
     parser.add_argument("--peer", metavar="FILE",
                         help="JSON of peer_torch.py from the same machine")
     parser.add_argument("--output", metavar="FILE", help="JSON to write")
+    parser.add_argument("--zoo", action="store_true",
+                        help="measure the other methods' networks")
     parser.add_argument("--iterations", type=int, default=500)
     parser.add_argument("--provider", default="cuda")
     parser.add_argument("--precision", default="fp16")
@@ -46,13 +59,16 @@ def parse_arguments():
 
 
 def bench(args, model, size, batch, instances):
-    """What `condinst bench` says, or its complaint."""
-    command = [args.condinst, "bench", model, "--size", size, "--instances",
-               str(instances), "--batch", str(batch), "--iterations",
-               str(max(args.iterations // batch, 100)),
+    """What `condinst bench` says, or its complaint. size None: the model's."""
+    command = [args.condinst, "bench", model, "--instances", str(instances),
+               "--batch", str(batch), "--iterations",
+               str(args.iterations if args.zoo else
+                   max(args.iterations // batch, 100)),
                "--execution-provider", args.provider, "--precision",
-               args.precision, "--json"]
+               args.precision, "--json"] + (["--size", size] if size else [])
     run = subprocess.run(command, capture_output=True, text=True)
+    if f"there is no model {model}" in run.stderr:
+        return {"error": ABSENT}
     if run.returncode:
         return {"error": run.stderr.strip()[-500:] or f"rc {run.returncode}"}
     return json.loads(run.stdout)
@@ -128,8 +144,35 @@ def print_table(result):
             (("matmul_tflops", "TFLOP/s"), ("copy_gbs", "GB/s"))))
 
 
+def measure_zoo(args):
+    """All networks of ZOO; one that this build does not have is no failure."""
+    result = {"zoo": {}}
+    failed = []
+    print("| network | objects | " + " | ".join(ZOO_STAGES) + " |")
+    print("| --- " * (len(ZOO_STAGES) + 2) + "|", flush=True)
+    for name in ZOO:
+        rows = result["zoo"][name] = []
+        for n in ZOO_INSTANCES:
+            ours = bench(args, f"random:{name}", None, 1, n)
+            rows.append(ours)
+            write(args, result)  # there may be no time for the next one
+            if "error" in ours:
+                print(f"| {name} | {n} | {ours['error']} |", flush=True)
+                if ours["error"] != ABSENT:
+                    failed.append(name)
+                break
+            stages = {**ours["stages"], "frame_ms": ours["frame_ms"]}
+            print(f"| {name} | {ours['instances']} | " + " | ".join(
+                table_cell(stages[s]) for s in ZOO_STAGES) + " |", flush=True)
+    if failed:
+        sys.exit(f"not measured: {', '.join(failed)}")
+
+
 def main():
     args = parse_arguments()
+    if args.zoo:
+        measure_zoo(args)
+        return
     peer = json.loads(pathlib.Path(args.peer).read_text()) if args.peer else {}
     result = {"ceilings": peer.get("ceilings"), "cases": {}}
     for name, (model, size, batch, aims) in CASES.items():

@@ -206,7 +206,7 @@ check_solo (const SoloCase * c, gboolean broken)
   ci_plan_get_detections (ref, &found);
   fail_unless (c->height == 1 || strstr (c->name, "no") || found.count > 2,
       "%s: only %d detections", c->name, found.count);
-  for (guint i = 0; i < n_variants; i += VARIANT_STEP) {
+  for (guint i = 0; i < n_variants; i += variant_step ()) {
     const Variant *v = &variants[i];
     g_autofree gchar *what = g_strdup_printf ("%s (%s)", c->name, v->name);
     CiPlan *plan = run_solo (c, graph, &weights, v,
