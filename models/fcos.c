@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define HEAD "proposal_generator.fcos_head."
+#define MAX_SIZE_OF_INTEREST 65536
 
 /* ---- description -------------------------------------------------------- */
 
@@ -53,10 +54,14 @@ ci_fcos_read (const CiSection * root, CiConfig * config)
         "expected 1 or 3, found 2");
   config->fcos.use_scale = ci_section_boolean (&s, "use_scale", TRUE);
   n = ci_section_floats (&s, "sizes_of_interest", sizes, n_levels - 1,
-      n_levels, 1, 65536);
+      n_levels, 1, MAX_SIZE_OF_INTEREST);
   /* the official configs leave the last level out: everything above */
   if (n == n_levels - 1)
     sizes[n] = 2 * sizes[n - 1];
+  if (sizes[n_levels - 1] > MAX_SIZE_OF_INTEREST)
+    ci_section_fail (&s, "sizes_of_interest", CI_ERROR_BAD_FORMAT,
+        "expected at most %d for the last level, found %g, twice the one "
+        "before", MAX_SIZE_OF_INTEREST, sizes[n_levels - 1]);
   config->fcos.thresh_with_ctr =
       ci_section_boolean (&s, "thresh_with_ctr", TRUE);
 }

@@ -360,6 +360,8 @@ static const struct
       CI_ERROR_BAD_FORMAT, "fcos.sizes_of_interest|4 or 5 numbers, found 3"},
   {WITH ("\"fcos\":{\"sizes_of_interest\":[64,128,0,512]}"),
       CI_ERROR_BAD_FORMAT, "fcos.sizes_of_interest|found 0"},
+  {WITH ("\"fcos\":{\"sizes_of_interest\":[64,128,256,32769]}"),
+      CI_ERROR_BAD_FORMAT, "fcos.sizes_of_interest|65538, twice"},
   {WITH ("\"input\":{\"channel_order\":\"YUV\"}"), CI_ERROR_UNSUPPORTED,
       "input.channel_order|YUV"},
   {WITH ("\"input\":{\"pixel_mean\":[1,2]}"), CI_ERROR_BAD_FORMAT,
