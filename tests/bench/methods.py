@@ -27,7 +27,8 @@ def parse_arguments():
     parser.add_argument("--models", default=MODELS)
     parser.add_argument("--size", default="544x544",
                         help="of the network's input; own: each model's")
-    parser.add_argument("--frame", default="640x480")
+    parser.add_argument("--frame", default="720x720",
+                        help="a square: YOLACT stretches others")
     parser.add_argument("--instances", default="1,10,100")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3)
