@@ -95,7 +95,8 @@ recognise (const CiReader * r)
   }
   first = conv_name (c, 0);
   norm = ci_rcnn_norm_name (c, first);
-  c->rcnn.mask_norm = ci_reader_norm (r, norm);
+  if (c->rcnn.mask_num_convs > 0)
+    c->rcnn.mask_norm = ci_reader_norm (r, norm);
   return TRUE;
 }
 
