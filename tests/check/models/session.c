@@ -570,7 +570,7 @@ GST_END_TEST;
 /* More subdivision does not change the masks but on their edges. */
 GST_START_TEST (test_mask_resolution)
 {
-  static const gint sides[] = { 28, 56, 0, 448 };
+  static const gint sides[] = { 56, 0 };
   gint inside[G_N_ELEMENTS (sides)] = { 0 };
 
   for (guint i = 0; i < G_N_ELEMENTS (sides); i++) {
@@ -601,6 +601,12 @@ session_suite (void)
   TCase *tc = tcase_create ("session");
 
   suite_add_tcase (s, tc);
+  tcase_add_test (tc, test_submit_and_collect);
+  tcase_add_loop_test (tc, test_regions_in_flight, 1, 5);
+  tcase_add_test (tc, test_kernels_of_a_frame);
+  /* the others run on the CPU alone */
+  if (g_getenv ("GST_CONDINST_CUDA_MODULE"))
+    return s;
   tcase_add_loop_test (tc, test_input_size, 0, G_N_ELEMENTS (sizes));
   tcase_add_test (tc, test_bad_options_are_refused);
   tcase_add_test (tc, test_formats_follow_each_other);
@@ -612,9 +618,6 @@ session_suite (void)
   tcase_add_loop_test (tc, test_region_is_like_a_frame_of_its_own, 0,
       G_N_ELEMENTS (region_formats));
   tcase_add_test (tc, test_region_at_the_edge);
-  tcase_add_test (tc, test_submit_and_collect);
-  tcase_add_loop_test (tc, test_regions_in_flight, 1, 5);
-  tcase_add_test (tc, test_kernels_of_a_frame);
   return s;
 }
 
