@@ -151,6 +151,50 @@ ci_kept_add (CiKept * kept, const gfloat box[4], gint cls, gfloat threshold,
   return TRUE;
 }
 
+/* Whether @a comes behind @b: by value, ties in the order of the cells. */
+static gboolean
+behind (const CiCandidate * a, const CiCandidate * b)
+{
+  if (a->value != b->value)
+    return a->value < b->value;
+  if (a->level != b->level)
+    return a->level > b->level;
+  if (a->cell != b->cell)
+    return a->cell > b->cell;
+  return a->cls > b->cls;
+}
+
+static void
+sift_candidate (CiCandidate * c, gint root, gint n)
+{
+  CiCandidate moved = c[root];
+  gint child;
+
+  while ((child = 2 * root + 1) < n) {
+    if (child + 1 < n && behind (&c[child + 1], &c[child]))
+      child++;
+    if (!behind (&c[child], &moved))
+      break;
+    c[root] = c[child];
+    root = child;
+  }
+  c[root] = moved;
+}
+
+void
+ci_sort_candidates (CiCandidate * c, gint n)
+{
+  for (gint i = n / 2 - 1; i >= 0; i--)
+    sift_candidate (c, i, n);
+  for (gint i = n - 1; i > 0; i--) {
+    CiCandidate worst = c[0];
+
+    c[0] = c[i];
+    c[i] = worst;
+    sift_candidate (c, 0, i);
+  }
+}
+
 gfloat
 ci_float_threshold (gdouble threshold)
 {

@@ -43,6 +43,10 @@ void ci_ranks_select (guint64 * ranks, gint n, gint k);
 /* Best first. Neither allocates. */
 void ci_ranks_sort (guint64 * ranks, gint n);
 
+/* Best first, ties in the order of the cells; heap sort, since qsort
+ * allocates. */
+void ci_sort_candidates (CiCandidate * candidates, gint n);
+
 /* Boxes that were kept, as planes of floats: x0, y0, x1, y1, area, class. */
 typedef struct
 {

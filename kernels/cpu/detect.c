@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "cpu.h"
+#include "boxes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,55 +41,10 @@ sigmoid (gfloat x)
   return 1.0 / (1.0 + exp (-(gdouble) x));
 }
 
-/* Whether @a comes behind @b: by value, ties in the order of the cells. */
-static gboolean
-behind (const CiCandidate * a, const CiCandidate * b)
-{
-  if (a->value != b->value)
-    return a->value < b->value;
-  if (a->level != b->level)
-    return a->level > b->level;
-  if (a->cell != b->cell)
-    return a->cell > b->cell;
-  return a->cls > b->cls;
-}
-
-static void
-sift_down (CiCandidate * c, gint root, gint n)
-{
-  CiCandidate moved = c[root];
-  gint child;
-
-  while ((child = 2 * root + 1) < n) {
-    if (child + 1 < n && behind (&c[child + 1], &c[child]))
-      child++;
-    if (!behind (&c[child], &moved))
-      break;
-    c[root] = c[child];
-    root = child;
-  }
-  c[root] = moved;
-}
-
-/* Best first; heap sort, since qsort allocates. */
-static void
-sort_candidates (CiCandidate * c, gint n)
-{
-  for (gint i = n / 2 - 1; i >= 0; i--)
-    sift_down (c, i, n);
-  for (gint i = n - 1; i > 0; i--) {
-    CiCandidate worst = c[0];
-
-    c[0] = c[i];
-    c[i] = worst;
-    sift_down (c, 0, i);
-  }
-}
-
 static void
 keep_top (Detect * d, gint top_k)
 {
-  sort_candidates (d->level, d->n_level);
+  ci_sort_candidates (d->level, d->n_level);
   if (d->n_level > top_k) {
     d->n_level = top_k;
     d->floor = d->level[top_k - 1].value;
@@ -203,7 +158,7 @@ run_fcos_detect (CiPlan * plan, CiStep * step, GError ** error)
     for (gint i = 0; i < d->n_level; i++)
       d->all[d->n_all++] = d->level[i];
   }
-  sort_candidates (d->all, d->n_all);
+  ci_sort_candidates (d->all, d->n_all);
 
   /* the kept ones gather at the front of the list */
   out->count = 0;

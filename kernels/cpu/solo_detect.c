@@ -4,6 +4,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "boxes.h"
 #include "gemm.h"
 #include "solo.h"
 
@@ -23,15 +24,6 @@
 #define PITCH ((PIXELS + 1) * CI_BLOCK)
 #define PANELS 4
 
-/* A class of a cell. */
-typedef struct
-{
-  gfloat value;
-  gint32 place;                 /* of the cell among those of all levels */
-  gint32 cls;
-  gint32 slot;                  /* of the cell's mask */
-} Candidate;
-
 /* A cell with a candidate: its mask. */
 typedef struct
 {
@@ -49,7 +41,7 @@ typedef struct
   gint first_place[9];
   gint first_slot[9];
   gint32 *slot_of;              /* per place, or -1 */
-  Candidate *candidates;        /* all cells times all classes */
+  CiCandidate *candidates;      /* all cells times all classes */
   gint n_candidates;
   Slot *slots;
   gint n_slots;
@@ -87,6 +79,13 @@ detect_free (gpointer data)
   g_free (d);
 }
 
+/* The slot of the cell of @c. */
+static gint
+slot_of (const Detect * d, const CiCandidate * c)
+{
+  return d->slot_of[d->first_place[c->level] + c->cell];
+}
+
 /* ---- candidates --------------------------------------------------------- */
 
 static gfloat
@@ -122,8 +121,8 @@ consider (Detect * d, gint level, gint cell, gint cls, const gfloat * logit)
         * d->solo.row_floats, &d->slots[d->n_slots].cell);
     d->n_slots++;
   }
-  d->candidates[d->n_candidates++] = (Candidate) {
-  p, place, cls, d->slot_of[place]};
+  d->candidates[d->n_candidates++] = (CiCandidate) {
+    .value = p,.cls = cls,.level = level,.cell = cell};
 }
 
 /* The next cell in which some class of a block exceeds @threshold. */
@@ -429,48 +428,6 @@ measure_task (gpointer data, gint task, gint n_tasks)
 
 /* ---- matrix NMS --------------------------------------------------------- */
 
-static gboolean
-behind (const Candidate * a, const Candidate * b)
-{
-  if (a->value != b->value)
-    return a->value < b->value;
-  if (a->place != b->place)
-    return a->place > b->place;
-  return a->cls > b->cls;
-}
-
-static void
-sift_down (Candidate * c, gint root, gint n)
-{
-  Candidate moved = c[root];
-  gint child;
-
-  while ((child = 2 * root + 1) < n) {
-    if (child + 1 < n && behind (&c[child + 1], &c[child]))
-      child++;
-    if (!behind (&c[child], &moved))
-      break;
-    c[root] = c[child];
-    root = child;
-  }
-  c[root] = moved;
-}
-
-/* Best first; heap sort, since qsort allocates. */
-static void
-sort_candidates (Candidate * c, gint n)
-{
-  for (gint i = n / 2 - 1; i >= 0; i--)
-    sift_down (c, i, n);
-  for (gint i = n - 1; i > 0; i--) {
-    Candidate worst = c[0];
-
-    c[0] = c[i];
-    c[i] = worst;
-    sift_down (c, 0, i);
-  }
-}
-
 /* Scores with masks, best first. */
 static void
 rank (Detect * d)
@@ -479,15 +436,15 @@ rank (Detect * d)
       CI_SOLO_MAX_PRE_NMS), n = 0;
 
   for (gint i = 0; i < d->n_candidates; i++) {
-    Candidate c = d->candidates[i];
-    const Slot *slot = &d->slots[c.slot];
+    CiCandidate c = d->candidates[i];
+    const Slot *slot = &d->slots[slot_of (d, &c)];
 
     if (slot->area <= d->node->strides[slot->cell.level])
       continue;
     c.value *= (gfloat) (slot->sum / slot->area);
     d->candidates[n++] = c;
   }
-  sort_candidates (d->candidates, n);
+  ci_sort_candidates (d->candidates, n);
   d->n_candidates = MIN (n, top_k);
 }
 
@@ -520,12 +477,12 @@ static void
 overlap_task (gpointer data, gint task, gint n_tasks)
 {
   Detect *d = data;
-  const Candidate *c = d->candidates;
+  const CiCandidate *c = d->candidates;
 
   for (gint j = task; j < d->n_candidates; j += n_tasks)
     for (gint i = 0; i < j; i++)
       overlaps_of (d, j)[i] = c[i].cls == c[j].cls ?
-          overlap (d, c[i].slot, c[j].slot) : 0;
+          overlap (d, slot_of (d, &c[i]), slot_of (d, &c[j])) : 0;
 }
 
 static void
@@ -550,7 +507,7 @@ decay (Detect * d)
     d->candidates[j].value *= (gfloat) (params->linear ? linear
         : exp (-params->sigma * most));
   }
-  sort_candidates (d->candidates, d->n_candidates);
+  ci_sort_candidates (d->candidates, d->n_candidates);
 }
 
 /* The first and the last column of a mask. */
@@ -577,13 +534,13 @@ find_columns (const Detect * d, gint index, gint * x0, gint * x1)
 
 static void
 set_detection (const Detect * d, CiDetectionBuffer * out, gint n,
-    const Candidate * c)
+    const CiCandidate * c)
 {
-  const Slot *slot = &d->slots[c->slot];
+  const Slot *slot = &d->slots[slot_of (d, c)];
   gint stride = d->node->solo.stride, s = d->solo.grids[slot->cell.level];
   gint x0, x1;
 
-  find_columns (d, c->slot, &x0, &x1);
+  find_columns (d, slot_of (d, c), &x0, &x1);
   out->boxes[4 * n] = x0 * stride;
   out->boxes[4 * n + 1] = slot->y0 * stride;
   out->boxes[4 * n + 2] = x1 * stride;
@@ -621,14 +578,15 @@ run_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
 
   /* the kept ones gather at the front of the list */
   for (gint i = 0; i < d->n_candidates && out->count < limit; i++) {
-    Candidate c = d->candidates[i];
+    CiCandidate c = d->candidates[i];
     gboolean keep = c.value >= MAX (d->node->solo.update_threshold,
         d->plan->params->score_threshold);
 
     for (gint k = 0; k < out->count && keep
         && params->cross_class_threshold > 0; k++)
       keep = d->candidates[k].cls == c.cls || !(overlap (d,
-              d->candidates[k].slot, c.slot) > params->cross_class_threshold);
+              slot_of (d, &d->candidates[k]), slot_of (d, &c))
+          > params->cross_class_threshold);
     if (!keep)
       continue;
     set_detection (d, out, out->count, &c);
@@ -665,7 +623,7 @@ ci_cpu_prepare_solo_detect (CiPlan * plan, CiStep * step, GError ** error)
           / CI_BLOCK + PANELS * panel / CI_BLOCK));
   return (d->slot_of = ci_aligned_alloc0 (n * sizeof (gint32), error))
       && (d->candidates = ci_aligned_alloc0 (n * node->channels
-          * sizeof (Candidate), error))
+          * sizeof (CiCandidate), error))
       && (d->slots = ci_aligned_alloc0 (n * sizeof (Slot), error))
       && (d->rows = ci_aligned_alloc0 ((node->solo.source == CI_SOLO_DYNAMIC ?
               n * d->solo.row_floats : 1) * sizeof (gfloat), error))
