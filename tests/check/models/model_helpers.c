@@ -89,3 +89,31 @@ check_value (const CiUpstream * upstream, const gchar * key,
   fail_unless (g_strcmp0 (text, wanted) == 0, "%s is %s, not %s", key, text,
       wanted);
 }
+
+void
+check_network (const gchar * json)
+{
+  g_autofree gchar *path = write_network ("m.pth", json);
+  g_autoptr (CiModel) model = load_ok (path, NULL, "");
+  g_autoptr (CiConfig) wanted = ci_config_parse (json, "test", NULL);
+  g_autofree gchar *found_text = NULL;
+  g_autofree gchar *wanted_text = NULL;
+  g_autofree gchar *names = get_recognised (model);
+
+  fail_unless (wanted != NULL);
+  g_free (wanted->name);
+  wanted->name = g_strdup ("m");
+  found_text = ci_config_to_json (ci_model_get_config (model));
+  wanted_text = ci_config_to_json (wanted);
+  fail_unless_equals_string (found_text, wanted_text);
+  fail_unless_equals_string (names, "");
+}
+
+void
+check_bad_description (const gchar * json, const gchar * wanted)
+{
+  g_autoptr (GError) error = NULL;
+
+  fail_if (ci_config_parse (json, "test", &error));
+  fail_unless (strstr (error->message, wanted), "%s", error->message);
+}

@@ -28,6 +28,12 @@ gchar *write_network (const gchar * name, const gchar * json);
 /** The names that @model is recognised as, separated by blanks. */
 gchar *get_recognised (const CiModel * model);
 
+/** The description of @json's network must be found again in its tensors, and
+ * no published name. */
+void check_network (const gchar * json);
+/** A description must be refused with a message that has @wanted. */
+void check_bad_description (const gchar * json, const gchar * wanted);
+
 /** Whether @key is the JSON @wanted; NULL: whether it is not there. */
 void check_value (const CiUpstream * upstream, const gchar * key,
     const gchar * wanted);
